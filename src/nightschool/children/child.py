@@ -1,0 +1,198 @@
+"""The parent's side: start a child by module name, send requests, receive streams, end it.
+
+Every child leads its own process group (a job of its own on Windows), so that ending it ends
+what it started. A child that misses heartbeats for `HUNG_S` counts as hung.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nightschool.children.protocol import decode, encode
+from nightschool.errors import ChildError, by_code
+
+START_S = 60.0
+HUNG_S = 30.0
+STOP_S = 5.0
+_GONE: dict[str, Any] = {"gone": True}
+
+
+class Child:
+    """One heavy process. Thread-safe: several requests may wait at once; the child serves in order.
+
+    `module` is run as `python -m module *arguments`; its stderr goes to `log`. `memory_bytes`
+    limits its address space where the platform can (RLIMIT_AS); `nice` lowers its priority.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        log: Path,
+        nice: int = 0,
+        memory_bytes: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.module = module
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._ready: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.beats = 0
+        self.last_beat = time.monotonic()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "nightschool.children.launch", str(nice),
+                 str(memory_bytes or 0), module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                env={**os.environ, **(environment or {})},
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )  # fmt: skip
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def wait_ready(self, timeout: float = START_S) -> dict[str, Any]:
+        """What the child said of itself when it was ready. Raises ChildError when it is not."""
+        try:
+            message = self._ready.get(timeout=timeout)
+        except queue.Empty:
+            self.kill()
+            raise ChildError(
+                f"{self.module} did not start within {timeout:.0f} s.", f"See {self._log}."
+            ) from None
+        if "failed" in message:
+            failed = message["failed"]
+            raise by_code(failed["code"], failed["message"], failed["remedy"])
+        if "ready" not in message:
+            raise ChildError(f"{self.module} ended while starting.", f"See {self._log}.")
+        ready: dict[str, Any] = message["ready"]
+        return ready
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs (it may still be hung; see `hung`)."""
+        return self.process.poll() is None
+
+    @property
+    def hung(self) -> bool:
+        """No heartbeat for `HUNG_S` seconds."""
+        return self.alive and time.monotonic() - self.last_beat > HUNG_S
+
+    def stream(self, op: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield `{"event": …}` messages, then one `{"result": …}`.
+
+        Closing the iterator early cancels the request. Raises the child's own error, or
+        ChildError when it dies.
+        """
+        number = next(self._numbers)
+        inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+        with self._lock:
+            self._inboxes[number] = inbox
+        done = False
+        try:
+            self._send({"id": number, "op": op, "params": dict(params or {})})
+            while True:
+                message = inbox.get()
+                if message is _GONE:
+                    done = True
+                    raise ChildError(
+                        f"{self.module} ended while working (exit {self.process.poll()}).",
+                        f"Try again; see {self._log}.",
+                    )
+                if "error" in message:
+                    done = True
+                    error = message["error"]
+                    raise by_code(error["code"], error["message"], error["remedy"])
+                if "result" in message:
+                    done = True
+                yield message
+                if done:
+                    return
+        finally:
+            with self._lock:
+                self._inboxes.pop(number, None)
+            if not done:
+                with contextlib.suppress(ChildError):
+                    self._send({"cancel": number})
+
+    def call(self, op: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The result of one request; its events are dropped."""
+        result: Any = None
+        for message in self.stream(op, params):
+            result = message.get("result")
+        return result
+
+    def stop(self, timeout: float = STOP_S) -> None:
+        """Ask politely (close stdin), then terminate, then kill the whole group."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        for action in (None, signal.SIGTERM):
+            if action is not None:
+                self._signal(action)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout)
+                return
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process group at once."""
+        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_S)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "posix":
+                os.killpg(self.process.pid, number)
+            else:
+                self.process.terminate()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            assert self.process.stdin is not None
+            with self._lock:
+                self.process.stdin.write(encode(message))
+                self.process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise ChildError(f"{self.module} is not running.", f"See {self._log}.") from error
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = decode(line)
+            except ValueError:
+                continue
+            self.last_beat = time.monotonic()
+            if "beat" in message:
+                self.beats = int(message["beat"])
+            elif "ready" in message or "failed" in message:
+                self._ready.put(message)
+            else:
+                with self._lock:
+                    inbox = self._inboxes.get(int(message.get("id", 0)))
+                if inbox is not None:
+                    inbox.put(message)
+        self.process.wait()
+        self._ready.put(_GONE)
+        with self._lock:
+            waiting = list(self._inboxes.values())
+        for inbox in waiting:
+            inbox.put(_GONE)

@@ -1,0 +1,308 @@
+"""The frozen values that cross a boundary between two folders. No behaviour but (de)serialising.
+
+Identity (row ids) belongs to the store; a record that has not been stored yet has `id=0`.
+Paths are POSIX, NFC, relative to their watched root, so that a home can move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What happened to a file, as the reconcile sees it."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    MOVED = "moved"
+    DELETED = "deleted"
+
+
+class FileStatus(StrEnum):
+    """Where one file stands; every status but INDEXED carries a reason in words."""
+
+    WAITING = "waiting"
+    INDEXED = "indexed"
+    SKIPPED = "skipped"
+
+
+class PairKind(StrEnum):
+    """The form of a practice item (methods.md 1.4)."""
+
+    CLOSED = "closed"  # question → answer, no context: recall
+    READING = "reading"  # question + gold passage + distractors → answer
+    UNANSWERABLE = "unanswerable"  # question + distractors only → abstain
+    REWRITE = "rewrite"  # the evidence in other words
+    STYLE = "style"
+    FEEDBACK = "feedback"
+
+
+class Split(StrEnum):
+    """Who may see a pair: training, the planner (as aggregates), or only the gate."""
+
+    TRAIN = "train"
+    VISIBLE = "visible"
+    HIDDEN = "hidden"
+
+
+class Verdict(StrEnum):
+    """What the gate says of a candidate."""
+
+    PROMOTE = "promote"
+    HOLD = "hold"
+    REJECT = "reject"
+
+
+class Outcome(StrEnum):
+    """How a night ended; the sad ones are named."""
+
+    RUNNING = "running"
+    PROMOTED = "promoted"
+    HELD = "held"
+    REJECTED = "rejected"
+    NOTHING_NEW = "nothing_new"
+    TOO_LITTLE = "too_little"
+    INTERRUPTED = "interrupted"
+    NAN = "nan"
+    OUT_OF_MEMORY = "out_of_memory"
+    PARITY_FAILED = "parity_failed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A watched folder. `learn=False` means search only, never learn."""
+
+    path: str
+    learn: bool = True
+    id: int = 0
+    added_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A difference between a root on disk and what the store knows of it."""
+
+    kind: Kind
+    root_id: int
+    path: str
+    old_path: str | None = None
+    size: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where a chunk stands, in terms a person can follow.
+
+    `lines` are 1-based and inclusive; `page` is 1-based; `headings` run from the title down.
+    """
+
+    path: str
+    headings: tuple[str, ...] = ()
+    lines: tuple[int, int] | None = None
+    page: int | None = None
+
+    def __str__(self) -> str:
+        where = ""
+        if self.page is not None:
+            where = f" p. {self.page}"
+        elif self.lines is not None:
+            first, last = self.lines
+            where = f":{first}" if first == last else f":{first}-{last}"
+        heading = f" › {self.headings[-1]}" if self.headings else ""
+        return f"{self.path}{where}{heading}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of one document: `text` as found, `safe` with secrets redacted (for training)."""
+
+    ordinal: int
+    text: str
+    safe: str
+    locator: Locator
+    id: int = 0
+    document_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file as the store knows it. `sha256` is that of the bytes on disk."""
+
+    root_id: int
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    status: FileStatus
+    reason: str = ""
+    title: str = ""
+    format: str = ""
+    redactions: dict[str, int] = field(default_factory=dict)
+    chunks: int = 0
+    pairs: int = 0
+    learned_in: tuple[int, ...] = ()
+    updated_at: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result: a chunk, its fused score, and where each ranking put it (1-based)."""
+
+    chunk_id: int
+    document_id: int
+    text: str
+    locator: Locator
+    score: float
+    lexical_rank: int | None = None
+    dense_rank: int | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One practice item.
+
+    `evidence` is a literal span of the chunk's safe text that contains `answer`. `fact` groups
+    the phrasings of one fact; `phrasing` numbers them. `context` holds the chunk ids shown with
+    the question (gold and distractors), empty for closed-book items.
+    """
+
+    kind: PairKind
+    question: str
+    answer: str
+    evidence: str
+    fact: str
+    phrasing: int
+    split: Split
+    chunk_ids: tuple[int, ...]
+    context: tuple[int, ...] = ()
+    writer: str = "rules"
+    status: str = "auto"
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One night's experiment: what is tried, why, and with which settings.
+
+    `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's peak,
+    `replay` the share of replayed items in every batch, `kl` the weight of KL(base‖student)
+    on replayed tokens (nats), `scales` the adapter scales the gate may fall back to.
+    """
+
+    hypothesis: str = "practice closed-book facts with replay of the base's own abilities"
+    recipe: str = "lora"
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 3e-3
+    passes: int = 12
+    batch_size: int = 16
+    replay: float = 0.5
+    kl: float = 0.3
+    seed: int = 1
+    budget_s: float = 240.0
+    scales: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    parent: int = 0
+    writer: str = "rules"
+    expected: str = "closed-book recall rises; reading, abstention and general text stay"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number with its bound: what the score card prints line by line.
+
+    `value` and the interval `low..high` share `unit`; `n` is the number of items; `ok` is None
+    for a figure that is shown but decides nothing.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    bound: str = ""
+    ok: bool | None = None
+    n: int = 0
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """All figures of one candidate, the verdict, and the reasons in words."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    scale: float = 1.0
+    candidate: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One night. `documents` are the ids whose pairs were practised."""
+
+    outcome: Outcome
+    started_at: str
+    plan: dict[str, Any]
+    base_sha: str
+    seed: int
+    ended_at: str = ""
+    parent: int = 0
+    version: int | None = None
+    scorecard: dict[str, Any] | None = None
+    message: str = ""
+    documents: tuple[int, ...] = ()
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable adapter of one base model. Number 0 is the base itself, without adapter."""
+
+    number: int
+    base_sha: str
+    status: str
+    created_at: str
+    scale: float = 1.0
+    run_id: int | None = None
+    sha256: str = ""
+    directory: str = ""
+    note: str = ""
+    current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage an answer rests on: mark `[1]`, locator, and the quoted sentence."""
+
+    mark: int
+    chunk_id: int
+    locator: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `ask` returns.
+
+    `carried_by` names what produced the text: `generator` (supported by the passages), `quote`
+    (the generator was not supported, so the best passage is quoted), `weights` (raw mode, no
+    retrieval) or `abstained`.
+    """
+
+    text: str
+    carried_by: str
+    citations: tuple[Citation, ...]
+    version: int
+    base: str
+    supported: bool
+    note: str = ""
+    generated: str = ""
+    tokens: int = 0
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""Versions of the adapter: immutable directories, one atomic pointer, rollback, lineage."""

@@ -1,0 +1,48 @@
+"""Replace a file or directory so that a crash leaves the old or the new one, never a mixture.
+
+The order is ALICE's (OSDI 2014): write a temporary file, fsync it, rename, fsync the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from nightschool.errors import StoreError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Atomically replace `path`. Raises StoreError when the disk is full or read-only."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            "Check free space and permissions, then try again.",
+        ) from error
+
+
+def sync_file(path: Path) -> None:
+    """Push one file's content to the disk."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Push a rename to the disk, where the platform can (Windows cannot open directories)."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

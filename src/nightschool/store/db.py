@@ -1,0 +1,154 @@
+"""Open the database: WAL, foreign keys on, secure delete, migrated, checked for a newer version.
+
+sqlite-utils imports numpy and pandas when they are installed (about 80 MB in a process that must
+stay small), so it is imported here, and only here, with both names blocked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from nightschool.errors import StoreError
+from nightschool.store.migrations import MIGRATIONS
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def _import_sqlite_utils() -> Any:
+    blocked = [name for name in ("numpy", "pandas") if name not in sys.modules]
+    for name in blocked:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import sqlite_utils
+    finally:
+        for name in blocked:
+            del sys.modules[name]
+    return sqlite_utils
+
+
+@dataclass
+class Store:
+    """One open database. Safe to share between threads: every use holds `lock`."""
+
+    path: Path
+    db: Database
+    lock: RLock = field(default_factory=RLock)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """All or nothing, writers queue up (BEGIN IMMEDIATE); nests by joining the outer one.
+
+        Raises StoreError with the remedy when the disk is full, the file is damaged or locked.
+        """
+        with self.lock:
+            connection = self.db.conn
+            if connection.in_transaction:
+                yield self.db
+                return
+            with translated(self.path):
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self.db
+                except BaseException:
+                    connection.rollback()
+                    raise
+                connection.commit()
+
+    def rows(self, sql: str, arguments: Any = ()) -> list[dict[str, Any]]:
+        """All rows of a query as dictionaries."""
+        with self.lock, translated(self.path):
+            cursor = self.db.execute(sql, arguments)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def one(self, sql: str, arguments: Any = ()) -> Any:
+        """The first column of the first row, or None."""
+        with self.lock, translated(self.path):
+            row = self.db.execute(sql, arguments).fetchone()
+            return None if row is None else row[0]
+
+    def close(self) -> None:
+        with self.lock:
+            self.db.conn.close()
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn sqlite3's errors into ours, with what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text:
+            raise StoreError(
+                f"The disk that holds {path} is full.", "Free some space and try again."
+            ) from error
+        if "locked" in text or "busy" in text:
+            raise StoreError(
+                "Another Nightschool process is writing to the database.", "Try again in a moment."
+            ) from error
+        if "readonly" in text or "unable to open" in text:
+            raise StoreError(
+                f"Cannot write {path}: {text}.", "Check the folder's permissions and free space."
+            ) from error
+        raise StoreError(f"Database error: {text}.", "Run `nightschool doctor`.") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{path} is damaged or not a database: {error}.", "Run `nightschool doctor`."
+        ) from error
+
+
+def open_store(path: Path) -> Store:
+    """Open `path`, creating and migrating it as needed.
+
+    Raises StoreError when the file is damaged, locked, or written by a newer Nightschool.
+    """
+    sqlite_utils = _import_sqlite_utils()
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            path, timeout=15.0, check_same_thread=False, isolation_level=None
+        )
+        with contextlib.suppress(OSError):
+            path.chmod(0o600)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        store = Store(path, sqlite_utils.Database(connection))
+        migrate(store)
+    return store
+
+
+def migrate(store: Store) -> None:
+    """Apply the numbered migrations that are missing, after a copy of the file as it was."""
+    version = int(store.one("PRAGMA user_version"))
+    if version > len(MIGRATIONS):
+        store.close()
+        raise StoreError(
+            f"{store.path} was written by a newer Nightschool (schema {version}, "
+            f"this one knows {len(MIGRATIONS)}).",
+            "Update Nightschool, or use another NIGHTSCHOOL_HOME.",
+        )
+    if version == len(MIGRATIONS):
+        return
+    if version:
+        store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy2(store.path, store.path.with_suffix(f".schema{version}.bak"))
+    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+        with store.transaction() as db:
+            step(db)
+            db.execute(f"PRAGMA user_version={number}")

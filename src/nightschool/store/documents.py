@@ -1,0 +1,332 @@
+"""Watched folders, files, passages, full text and vectors.
+
+Full text follows the chunk table by triggers, in the same transaction: a saved file is findable
+as soon as it is stored. Every change of chunks bumps the index generation (`index_generation`),
+which is how the FAISS cache knows that it is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nightschool.clock import Clock, SystemClock, iso
+from nightschool.records import Chunk, Document, FileStatus, Locator, Root
+from nightschool.store import state
+from nightschool.store.db import Store
+
+GENERATION = "index_generation"
+
+
+# -- watched folders ---------------------------------------------------------------------------
+
+
+def add_root(store: Store, path: str, *, learn: bool = True, clock: Clock | None = None) -> Root:
+    """Watch `path` (absolute). Adding it again only changes `learn`."""
+    with store.transaction() as db:
+        if store.one("SELECT id FROM root WHERE path=?", (path,)) is None:
+            added = iso((clock or SystemClock()).now())
+            db.table("root").insert({"path": path, "learn": int(learn), "added_at": added})
+        else:
+            db.execute("UPDATE root SET learn=? WHERE path=?", (int(learn), path))
+    return next(root for root in roots(store) if root.path == path)
+
+
+def remove_root(store: Store, root_id: int) -> None:
+    """Stop watching: its files leave the index, its pairs go; files on disk stay untouched."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM root WHERE id=?", (root_id,))
+        state.bump(store, GENERATION)
+
+
+def roots(store: Store) -> list[Root]:
+    """All watched folders, oldest first."""
+    return [
+        Root(row["path"], bool(row["learn"]), row["id"], row["added_at"])
+        for row in store.rows("SELECT * FROM root ORDER BY id")
+    ]
+
+
+# -- files -------------------------------------------------------------------------------------
+
+_DOCUMENT = """
+    SELECT d.*,
+        (SELECT count(*) FROM chunk c WHERE c.document_id = d.id) AS chunks,
+        (SELECT count(*) FROM pair p WHERE p.document_id = d.id) AS pairs,
+        (SELECT group_concat(DISTINCT v.number) FROM version v
+            JOIN run_document rd ON rd.run_id = v.run_id JOIN root r ON r.id = d.root_id
+            WHERE rd.path = d.path AND rd.root_path = r.path) AS learned_in
+    FROM document d
+"""
+
+
+def _document(row: dict[str, Any]) -> Document:
+    learned = row.get("learned_in") or ""
+    return Document(
+        root_id=row["root_id"],
+        path=row["path"],
+        size=row["size"],
+        mtime_ns=row["mtime_ns"],
+        sha256=row["sha256"],
+        status=FileStatus(row["status"]),
+        reason=row["reason"],
+        title=row["title"],
+        format=row["format"],
+        redactions=json.loads(row["redactions"]),
+        chunks=row.get("chunks", 0),
+        pairs=row.get("pairs", 0),
+        learned_in=tuple(sorted(int(number) for number in learned.split(",") if number)),
+        updated_at=row["updated_at"],
+        id=row["id"],
+    )
+
+
+def documents(store: Store, root_id: int | None = None) -> list[Document]:
+    """All known files (of one root), by path."""
+    where = "" if root_id is None else "WHERE d.root_id=?"
+    arguments = () if root_id is None else (root_id,)
+    return [_document(row) for row in store.rows(f"{_DOCUMENT} {where} ORDER BY d.path", arguments)]
+
+
+def document(store: Store, document_id: int) -> Document | None:
+    """One file by id."""
+    rows = store.rows(f"{_DOCUMENT} WHERE d.id=?", (document_id,))
+    return _document(rows[0]) if rows else None
+
+
+def save(
+    store: Store, item: Document, chunks: Sequence[Chunk], *, clock: Clock | None = None
+) -> int:
+    """Insert or replace one file with its passages and full text, in one transaction.
+
+    Passages whose text is unchanged keep their id (so vectors and pairs of them survive an edit
+    elsewhere in the file). Returns the document id.
+    """
+    with store.transaction() as db:
+        found = store.one(
+            "SELECT id FROM document WHERE root_id=? AND path=?", (item.root_id, item.path)
+        )
+        row = {
+            "root_id": item.root_id,
+            "path": item.path,
+            "size": item.size,
+            "mtime_ns": item.mtime_ns,
+            "sha256": item.sha256,
+            "status": item.status.value,
+            "reason": item.reason,
+            "title": item.title,
+            "format": item.format,
+            "redactions": json.dumps(item.redactions),
+            "updated_at": iso((clock or SystemClock()).now()),
+        }
+        if found is None:
+            document_id = int(db.table("document").insert(row).last_rowid or 0)
+        else:
+            document_id = int(found)
+            db.table("document").update(document_id, row)
+        _replace_chunks(store, document_id, item.title, chunks)
+        state.bump(store, GENERATION)
+    return document_id
+
+
+def _replace_chunks(store: Store, document_id: int, title: str, chunks: Sequence[Chunk]) -> None:
+    old: dict[tuple[str, str, str], list[int]] = {}
+    for row in store.rows(
+        "SELECT id, title, text, safe FROM chunk WHERE document_id=? ORDER BY ordinal DESC",
+        (document_id,),
+    ):
+        old.setdefault((row["title"], row["text"], row["safe"]), []).append(row["id"])
+    kept: list[tuple[int, Chunk]] = []
+    fresh: list[Chunk] = []
+    for chunk in chunks:
+        ids = old.get((title, chunk.text, chunk.safe))
+        if ids:
+            kept.append((ids.pop(), chunk))
+        else:
+            fresh.append(chunk)
+    for ids in old.values():
+        for chunk_id in ids:
+            _drop_pairs_of(store, chunk_id)
+            store.db.execute("DELETE FROM chunk WHERE id=?", (chunk_id,))
+    # Two passes, because ordinals are unique and kept chunks may change places.
+    for chunk_id, _ in kept:
+        store.db.execute("UPDATE chunk SET ordinal=-id WHERE id=?", (chunk_id,))
+    for chunk_id, chunk in kept:
+        store.db.execute(
+            "UPDATE chunk SET ordinal=?, locator=? WHERE id=?",
+            (chunk.ordinal, locator_to_json(chunk.locator), chunk_id),
+        )
+    for chunk in fresh:
+        store.db.execute(
+            "INSERT INTO chunk(document_id, ordinal, title, text, safe, locator) "
+            "VALUES(?,?,?,?,?,?)",
+            (
+                document_id,
+                chunk.ordinal,
+                title,
+                chunk.text,
+                chunk.safe,
+                locator_to_json(chunk.locator),
+            ),
+        )
+
+
+def _drop_pairs_of(store: Store, chunk_id: int) -> None:
+    store.db.execute(
+        "DELETE FROM pair WHERE id IN (SELECT pair_id FROM pair_chunk WHERE chunk_id=?)",
+        (chunk_id,),
+    )
+
+
+def move(store: Store, root_id: int, old_path: str, new_path: str, mtime_ns: int) -> None:
+    """A file was renamed: everything known of it follows, nothing is read again."""
+    with store.transaction() as db:
+        row = store.rows(
+            "SELECT id FROM document WHERE root_id=? AND path=?", (root_id, old_path)
+        )[0]
+        db.execute("DELETE FROM document WHERE root_id=? AND path=?", (root_id, new_path))
+        db.execute(
+            "UPDATE document SET path=?, mtime_ns=? WHERE id=?", (new_path, mtime_ns, row["id"])
+        )
+        for chunk in store.rows("SELECT id, locator FROM chunk WHERE document_id=?", (row["id"],)):
+            locator = json.loads(chunk["locator"]) | {"path": new_path}
+            db.execute("UPDATE chunk SET locator=? WHERE id=?", (json.dumps(locator), chunk["id"]))
+        state.bump(store, GENERATION)
+
+
+def touch(store: Store, document_id: int, size: int, mtime_ns: int) -> None:
+    """Only size or time changed, not the content: remember them, so it is not hashed again."""
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE document SET size=?, mtime_ns=? WHERE id=?", (size, mtime_ns, document_id)
+        )
+
+
+def delete(store: Store, root_id: int, path: str) -> None:
+    """A file is gone: it leaves passages, full text, vectors and pairs at once."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM document WHERE root_id=? AND path=?", (root_id, path))
+        state.bump(store, GENERATION)
+
+
+# -- passages ----------------------------------------------------------------------------------
+
+
+def locator_to_json(locator: Locator) -> str:
+    return json.dumps(
+        {
+            "path": locator.path,
+            "headings": locator.headings,
+            "lines": locator.lines,
+            "page": locator.page,
+        }
+    )
+
+
+def locator_from_json(text: str) -> Locator:
+    raw = json.loads(text)
+    lines = raw.get("lines")
+    return Locator(
+        raw["path"],
+        tuple(raw.get("headings") or ()),
+        (int(lines[0]), int(lines[1])) if lines else None,
+        raw.get("page"),
+    )
+
+
+def _chunk(row: dict[str, Any]) -> Chunk:
+    return Chunk(
+        ordinal=row["ordinal"],
+        text=row["text"],
+        safe=row["safe"],
+        locator=locator_from_json(row["locator"]),
+        id=row["id"],
+        document_id=row["document_id"],
+    )
+
+
+def chunks_of(store: Store, document_id: int) -> list[Chunk]:
+    """The passages of one file, in reading order."""
+    return [
+        _chunk(row)
+        for row in store.rows(
+            "SELECT * FROM chunk WHERE document_id=? ORDER BY ordinal", (document_id,)
+        )
+    ]
+
+
+def chunks(store: Store, ids: Iterable[int]) -> dict[int, Chunk]:
+    """Passages by id; ids that no longer exist are left out."""
+    wanted = list(ids)
+    found: dict[int, Chunk] = {}
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        marks = ",".join("?" * len(part))
+        for row in store.rows(f"SELECT * FROM chunk WHERE id IN ({marks})", part):
+            found[row["id"]] = _chunk(row)
+    return found
+
+
+def match(store: Store, expression: str, limit: int) -> list[tuple[int, float]]:
+    """FTS5 hits as `(chunk id, BM25 score)`, best first; a title match counts double."""
+    return [
+        (row["rowid"], -row["score"])
+        for row in store.rows(
+            "SELECT rowid, bm25(chunk_fts, 2.0, 1.0) AS score FROM chunk_fts "
+            "WHERE chunk_fts MATCH ? ORDER BY score LIMIT ?",
+            (expression, limit),
+        )
+    ]
+
+
+# -- vectors -----------------------------------------------------------------------------------
+
+
+def without_vector(store: Store, embedder: str, limit: int = 1000) -> list[Chunk]:
+    """The backlog: passages that `embedder` has not embedded yet, oldest first."""
+    return [
+        _chunk(row)
+        for row in store.rows(
+            "SELECT c.* FROM chunk c LEFT JOIN vector v ON v.chunk_id=c.id AND v.embedder=? "
+            "WHERE v.chunk_id IS NULL ORDER BY c.id LIMIT ?",
+            (embedder, limit),
+        )
+    ]
+
+
+def backlog(store: Store, embedder: str) -> int:
+    """How many passages wait for their vector."""
+    return int(
+        store.one(
+            "SELECT count(*) FROM chunk c LEFT JOIN vector v "
+            "ON v.chunk_id=c.id AND v.embedder=? WHERE v.chunk_id IS NULL",
+            (embedder,),
+        )
+    )
+
+
+def save_vectors(store: Store, embedder: str, rows: Iterable[tuple[int, bytes]]) -> None:
+    """Store little-endian float32 vectors; passages deleted meanwhile are left out."""
+    with store.transaction() as db:
+        db.conn.executemany(
+            "INSERT OR REPLACE INTO vector(chunk_id, embedder, data) "
+            "SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM chunk WHERE id=?1)",
+            [(chunk_id, embedder, data) for chunk_id, data in rows],
+        )
+        state.bump(store, GENERATION)
+
+
+def vectors(store: Store, embedder: str) -> list[tuple[int, bytes]]:
+    """All `(chunk id, vector bytes)` of one embedder, by id."""
+    return [
+        (row["chunk_id"], row["data"])
+        for row in store.rows(
+            "SELECT chunk_id, data FROM vector WHERE embedder=? ORDER BY chunk_id", (embedder,)
+        )
+    ]
+
+
+def generation(store: Store) -> int:
+    """The number that changes with every change of passages or vectors."""
+    return int(state.get(store, GENERATION, 0))

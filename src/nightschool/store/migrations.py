@@ -1,0 +1,102 @@
+"""Numbered schema steps. Append only: a released step never changes, each says why it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def _run(db: Database, statements: str) -> None:
+    """Run statements one by one: `executescript` would commit the surrounding transaction."""
+    for statement in statements.split(";;"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def m001_first_schema(db: Database) -> None:
+    """Folders, files, passages, full text, vectors, practice pairs, nights, versions, state."""
+    _run(
+        db,
+        """
+        CREATE TABLE root (
+            id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, learn INTEGER NOT NULL DEFAULT 1,
+            added_at TEXT NOT NULL
+        );;
+        CREATE TABLE document (
+            id INTEGER PRIMARY KEY,
+            root_id INTEGER NOT NULL REFERENCES root(id) ON DELETE CASCADE,
+            path TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+            sha256 TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+            title TEXT NOT NULL DEFAULT '', format TEXT NOT NULL DEFAULT '',
+            redactions TEXT NOT NULL DEFAULT '{}', updated_at TEXT NOT NULL,
+            paired_sha TEXT NOT NULL DEFAULT '',
+            UNIQUE (root_id, path)
+        );;
+        CREATE INDEX document_sha ON document(sha256);;
+        CREATE TABLE chunk (
+            id INTEGER PRIMARY KEY,
+            document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
+            safe TEXT NOT NULL, locator TEXT NOT NULL,
+            UNIQUE (document_id, ordinal)
+        );;
+        CREATE VIRTUAL TABLE chunk_fts USING fts5(
+            title, text, content='chunk', content_rowid='id',
+            tokenize="porter unicode61 remove_diacritics 2"
+        );;
+        CREATE TRIGGER chunk_fts_insert AFTER INSERT ON chunk BEGIN
+            INSERT INTO chunk_fts(rowid, title, text) VALUES (new.id, new.title, new.text);
+        END;;
+        CREATE TRIGGER chunk_fts_delete AFTER DELETE ON chunk BEGIN
+            INSERT INTO chunk_fts(chunk_fts, rowid, title, text)
+            VALUES ('delete', old.id, old.title, old.text);
+        END;;
+        CREATE TRIGGER chunk_fts_update AFTER UPDATE OF title, text ON chunk BEGIN
+            INSERT INTO chunk_fts(chunk_fts, rowid, title, text)
+            VALUES ('delete', old.id, old.title, old.text);
+            INSERT INTO chunk_fts(rowid, title, text) VALUES (new.id, new.title, new.text);
+        END;;
+        CREATE TABLE vector (
+            chunk_id INTEGER NOT NULL REFERENCES chunk(id) ON DELETE CASCADE,
+            embedder TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (chunk_id, embedder)
+        );;
+        CREATE TABLE pair (
+            id INTEGER PRIMARY KEY, kind TEXT NOT NULL, question TEXT NOT NULL,
+            answer TEXT NOT NULL, evidence TEXT NOT NULL, fact TEXT NOT NULL,
+            phrasing INTEGER NOT NULL, split TEXT NOT NULL, context TEXT NOT NULL DEFAULT '[]',
+            writer TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'auto', created_at TEXT NOT NULL,
+            document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE
+        );;
+        CREATE INDEX pair_document ON pair(document_id);;
+        CREATE TABLE pair_chunk (
+            pair_id INTEGER NOT NULL REFERENCES pair(id) ON DELETE CASCADE,
+            chunk_id INTEGER NOT NULL REFERENCES chunk(id) ON DELETE CASCADE,
+            PRIMARY KEY (pair_id, chunk_id)
+        );;
+        CREATE INDEX pair_chunk_chunk ON pair_chunk(chunk_id);;
+        CREATE TABLE run (
+            id INTEGER PRIMARY KEY, outcome TEXT NOT NULL, started_at TEXT NOT NULL,
+            ended_at TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL, base_sha TEXT NOT NULL,
+            seed INTEGER NOT NULL, parent INTEGER NOT NULL DEFAULT 0, version INTEGER,
+            scorecard TEXT, message TEXT NOT NULL DEFAULT ''
+        );;
+        CREATE TABLE run_document (
+            run_id INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,
+            root_path TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+            pairs INTEGER NOT NULL, PRIMARY KEY (run_id, root_path, path)
+        );;
+        CREATE TABLE version (
+            number INTEGER PRIMARY KEY, base_sha TEXT NOT NULL, status TEXT NOT NULL,
+            created_at TEXT NOT NULL, scale REAL NOT NULL DEFAULT 1.0,
+            run_id INTEGER REFERENCES run(id), sha256 TEXT NOT NULL DEFAULT '',
+            directory TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT ''
+        );;
+        CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL)
+        """,
+    )
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (m001_first_schema,)
