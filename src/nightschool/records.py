@@ -191,8 +191,8 @@ class Plan:
     """One night's experiment: what is tried, why, and with which settings.
 
     `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's peak,
-    `replay` the share of replayed items in every batch, `kl` the weight of KL(base‖student)
-    on replayed tokens (nats), `scales` the adapter scales the gate may fall back to.
+    `replay` the share of replayed items in every batch, `kl` and `kl_text` the weights of
+    KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter scales the gate may fall back to.
     """
 
     hypothesis: str = "practice closed-book facts with replay of the base's own abilities"
@@ -204,6 +204,7 @@ class Plan:
     batch_size: int = 16
     replay: float = 0.5
     kl: float = 0.3
+    kl_text: float = 3.0
     seed: int = 1
     budget_s: float = 240.0
     scales: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)

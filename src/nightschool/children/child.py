@@ -94,13 +94,20 @@ class Child:
         """No heartbeat for `HUNG_S` seconds."""
         return self.alive and time.monotonic() - self.last_beat > HUNG_S
 
-    def stream(self, op: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    def stream(
+        self,
+        op: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        number: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
         """Yield `{"event": …}` messages, then one `{"result": …}`.
 
-        Closing the iterator early cancels the request. Raises the child's own error, or
+        Closing the iterator early cancels the request; so does `cancel(number)` from another
+        thread, with a `number` from `reserve` given here. Raises the child's own error, or
         ChildError when it dies.
         """
-        number = next(self._numbers)
+        number = self.reserve() if number is None else number
         inbox: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:
             self._inboxes[number] = inbox
@@ -130,6 +137,15 @@ class Child:
             if not done:
                 with contextlib.suppress(ChildError):
                     self._send({"cancel": number})
+
+    def reserve(self) -> int:
+        """A number for one request, so that another thread can cancel it."""
+        return next(self._numbers)
+
+    def cancel(self, number: int) -> None:
+        """Take a request back; its stream ends with the child's Interrupted error."""
+        with contextlib.suppress(ChildError):
+            self._send({"cancel": number})
 
     def call(self, op: str, params: Mapping[str, Any] | None = None) -> Any:
         """The result of one request; its events are dropped."""
@@ -191,6 +207,10 @@ class Child:
                 if inbox is not None:
                     inbox.put(message)
         self.process.wait()
+        self.process.stdout.close()
+        with self._lock, contextlib.suppress(OSError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
         self._ready.put(_GONE)
         with self._lock:
             waiting = list(self._inboxes.values())

@@ -81,7 +81,9 @@ class Worker:
         except NightschoolError as error:
             self._fail(number, error)
         except MemoryError:
-            self._fail(number, ChildError("Out of memory.", "Close programs or use a smaller model."))
+            self._fail(
+                number, ChildError("Out of memory.", "Close programs or use a smaller model.")
+            )
         except Exception as error:
             traceback.print_exc()  # stderr is the child's log
             text = f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ anything else (no sidecar, truncated, another recipe) is built anew.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -46,7 +47,8 @@ def ensure_built(path: Path, recipe: str, build: Callable[[Path], None]) -> Path
             "Free some space or choose another folder for models.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -70,7 +72,7 @@ def _whole(path: Path, recipe: str) -> bool:
             return False
         if facts["mtime_ns"] == stat.st_mtime_ns:
             return True
-        whole = facts["sha256"] == sha256(path)
+        whole: bool = facts["sha256"] == sha256(path)
         if whole:
             _refresh(path, recipe, facts["sha256"])
         return whole
@@ -80,7 +82,5 @@ def _whole(path: Path, recipe: str) -> bool:
 
 def _refresh(path: Path, recipe: str, digest: str) -> None:
     """Note the new time, so that the next start need not hash; a read-only folder is fine too."""
-    try:
+    with contextlib.suppress(OSError):
         _write_sidecar(path, recipe, digest)
-    except OSError:
-        pass

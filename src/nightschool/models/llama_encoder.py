@@ -10,22 +10,19 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nightschool.errors import ModelError
+from nightschool.models.llama_bert import Floats, as_path, floats, is_gguf, library, vocabulary
 from nightschool.models.minilm import MAX_TOKENS, POSITIONS, WIDTH
-from nightschool.models.wordpiece import Tokens, WordPiece
+from nightschool.models.wordpiece import Tokens
 
 BATCH_TOKENS = 512
 """Tokens per call. Attention is computed over the whole batch, so much larger ones get slower."""
 BATCH_TEXTS = 64
-
-Floats = NDArray[np.float32]
 
 
 class LlamaEncoder:
@@ -48,14 +45,14 @@ class LlamaEncoder:
             raise
 
     def _open(self, gguf_path: Path, threads: int, adapter: Path | None) -> None:
-        lib = self._lib = _library()
+        lib = self._lib = library()
         for path in (gguf_path, adapter):
-            if path is not None and not _is_gguf(path):
+            if path is not None and not is_gguf(path):
                 raise ModelError(
                     f"{path} is missing or not a GGUF file.",
                     "Delete it; it is built again on the next start.",
                 )
-        model = lib.llama_model_load_from_file(_path(gguf_path), self._model_settings())
+        model = lib.llama_model_load_from_file(as_path(gguf_path), self._model_settings())
         if not model:
             raise ModelError(
                 f"llama.cpp cannot load the encoder {gguf_path}: damaged, or from another version.",
@@ -75,7 +72,7 @@ class LlamaEncoder:
             self._load_adapter(model, adapter)
         self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
         self._close.append(lambda: lib.llama_batch_free(self._batch))
-        self.wordpiece = _vocabulary(lib, model)
+        self.wordpiece = vocabulary(lib, model)
 
     def _model_settings(self) -> Any:
         settings = self._lib.llama_model_default_params()
@@ -98,7 +95,7 @@ class LlamaEncoder:
 
     def _load_adapter(self, model: Any, path: Path) -> None:
         lib = self._lib
-        adapter = lib.llama_adapter_lora_init(model, _path(path))
+        adapter = lib.llama_adapter_lora_init(model, as_path(path))
         if not adapter:
             raise ModelError(
                 f"llama.cpp cannot load the adapter {path}: damaged, or for another model.",
@@ -121,8 +118,8 @@ class LlamaEncoder:
             raise ValueError("this encoder carries an adapter: it gives hidden states")
         out = np.zeros((len(texts), WIDTH), dtype=np.float32)
         inputs = [
-            [self.wordpiece.cls, *self.tokens(text).ids[: MAX_TOKENS - 2], self.wordpiece.sep]
-            for text in texts
+            [self.wordpiece.cls, *ids[: MAX_TOKENS - 2], self.wordpiece.sep]
+            for ids in (self.wordpiece.encode(t, limit=MAX_TOKENS).ids for t in texts)
         ]
         order = sorted(range(len(texts)), key=lambda i: len(inputs[i]))
         start = 0
@@ -137,7 +134,8 @@ class LlamaEncoder:
             out[chosen] = self._encode([inputs[i] for i in chosen])
             start = end
         norms = np.linalg.norm(out, axis=1, keepdims=True)
-        return out / np.maximum(norms, 1e-12)
+        out /= np.maximum(norms, 1e-12)
+        return out
 
     def hidden(self, ids: Sequence[int]) -> Floats:
         """Last layer's hidden states of one input, float32 [len(ids), 384], not normalised.
@@ -170,9 +168,9 @@ class LlamaEncoder:
             if lib.llama_encode(self._context, batch) != 0:
                 raise ModelError("llama.cpp failed to encode a text.", "Try again; report it.")
             if not self._pooled:
-                return _copy(lib.llama_get_embeddings(self._context), total)
+                return floats(lib.llama_get_embeddings(self._context), total)
             rows = [
-                _copy(lib.llama_get_embeddings_seq(self._context, sequence), 1)
+                floats(lib.llama_get_embeddings_seq(self._context, sequence), 1)
                 for sequence in range(len(inputs))
             ]
             return np.concatenate(rows)
@@ -188,57 +186,3 @@ class LlamaEncoder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _copy(pointer: Any, rows: int) -> Floats:
-    if not pointer:
-        raise ModelError("llama.cpp gave no vectors.", "Rebuild the encoder: delete its GGUF.")
-    return np.ctypeslib.as_array(pointer, shape=(rows * WIDTH,)).reshape(rows, WIDTH).copy()
-
-
-def _path(path: Path) -> bytes:
-    return str(path).encode()
-
-
-def _is_gguf(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"GGUF"
-    except OSError:
-        return False
-
-
-@lru_cache(maxsize=1)
-def _library() -> Any:
-    """llama_cpp with its log silenced (the callback must outlive the process's last call)."""
-    try:
-        import llama_cpp
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ModelError(
-            f"llama.cpp cannot be loaded: {error}.", "Install it: pip install llama-cpp-python"
-        ) from error
-    lib: Any = llama_cpp
-    lib._nightschool_log = lib.llama_log_callback(lambda level, text, data: None)
-    lib.llama_log_set(lib._nightschool_log, ctypes.c_void_p(0))
-    lib.llama_backend_init()
-    return lib
-
-
-def _vocabulary(lib: Any, model: Any) -> WordPiece:
-    """The model's own vocabulary, back in BERT's spelling (see minilm._add_vocabulary)."""
-    vocab = lib.llama_model_get_vocab(model)
-    pieces = []
-    for place in range(lib.llama_vocab_n_tokens(vocab)):
-        piece = lib.llama_vocab_get_text(vocab, place).decode("utf-8")
-        if piece.startswith("\u2581"):
-            pieces.append(piece[1:])
-        elif piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
-            pieces.append(piece)
-        else:
-            pieces.append("##" + piece)
-    try:
-        return WordPiece(pieces)
-    except KeyError as error:
-        raise ModelError(
-            f"The encoder's vocabulary lacks {error}.", "Use the file that ensure_minilm builds."
-        ) from error

@@ -56,7 +56,9 @@ def _normal(char: str) -> tuple[int, str]:
     code = ord(char)
     if any(low <= code <= high for low, high in _IDEOGRAPHS):
         return _ALONE, unicodedata.normalize("NFD", char)
-    plain = "".join(c for c in unicodedata.normalize("NFD", char) if unicodedata.category(c) != "Mn")
+    plain = "".join(
+        c for c in unicodedata.normalize("NFD", char) if unicodedata.category(c) != "Mn"
+    )
     if not plain:
         return _SKIP, ""
     if len(plain) == 1 and (
@@ -77,8 +79,8 @@ class WordPiece:
         self.line_break = self.ids["|"]
         self._word = lru_cache(maxsize=16384)(self._split)
 
-    def encode(self, text: str, line_breaks: bool = False) -> Tokens:
-        """Tokens of `text`, without [CLS] and [SEP].
+    def encode(self, text: str, line_breaks: bool = False, limit: int | None = None) -> Tokens:
+        """Tokens of `text`, without [CLS] and [SEP]; at least the first `limit`, if given.
 
         With `line_breaks`, every run of blank space that holds a line break also gives one `|`:
         WordPiece drops line breaks, and the reader needs them to tell lines of a list apart.
@@ -96,6 +98,8 @@ class WordPiece:
                 continue
             if kind == _SKIP:
                 continue
+            if limit is not None and len(tokens.ids) >= limit:
+                return tokens
             self._flush(letters, places, tokens)
             if kind == _ALONE:
                 self._flush(list(plain), [at] * len(plain), tokens)

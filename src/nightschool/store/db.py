@@ -133,6 +133,12 @@ def open_store(path: Path) -> Store:
     return store
 
 
+def check(store: Store) -> str:
+    """What is wrong with the file, in SQLite's words; empty when it is sound."""
+    found = str(store.one("PRAGMA quick_check(1)"))
+    return "" if found == "ok" else found
+
+
 def migrate(store: Store) -> None:
     """Apply the numbered migrations that are missing, after a copy of the file as it was."""
     version = int(store.one("PRAGMA user_version"))

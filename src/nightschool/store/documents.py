@@ -8,7 +8,9 @@ which is how the FAISS cache knows that it is stale.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nightschool.clock import Clock, SystemClock, iso
@@ -17,6 +19,19 @@ from nightschool.store import state
 from nightschool.store.db import Store
 
 GENERATION = "index_generation"
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """One file as it was when it was last read. `sha256` is empty for one that was skipped."""
+
+    id: int
+    size: int
+    mtime_ns: int
+    sha256: str
+    status: str
+    reason: str
 
 
 # -- watched folders ---------------------------------------------------------------------------
@@ -89,6 +104,30 @@ def documents(store: Store, root_id: int | None = None) -> list[Document]:
     return [_document(row) for row in store.rows(f"{_DOCUMENT} {where} ORDER BY d.path", arguments)]
 
 
+def known(store: Store, root_id: int) -> dict[str, KnownFile]:
+    """What a reconcile compares with: by path, without the counts that cost a join a row."""
+    return {
+        row["path"]: KnownFile(
+            row["id"], row["size"], row["mtime_ns"], row["sha256"], row["status"], row["reason"]
+        )
+        for row in store.rows(
+            "SELECT id, path, size, mtime_ns, sha256, status, reason FROM document WHERE root_id=?",
+            (root_id,),
+        )
+    }
+
+
+def by_path(store: Store, root_id: int, path: str) -> Document | None:
+    """One file by its folder and stored path."""
+    rows = store.rows(f"{_DOCUMENT} WHERE d.root_id=? AND d.path=?", (root_id, path))
+    return _document(rows[0]) if rows else None
+
+
+def number_of_files(store: Store, root_id: int) -> int:
+    """How many files of one folder are known, skipped ones too."""
+    return int(store.one("SELECT count(*) FROM document WHERE root_id=?", (root_id,)))
+
+
 def document(store: Store, document_id: int) -> Document | None:
     """One file by id."""
     rows = store.rows(f"{_DOCUMENT} WHERE d.id=?", (document_id,))
@@ -100,8 +139,8 @@ def save(
 ) -> int:
     """Insert or replace one file with its passages and full text, in one transaction.
 
-    Passages whose text is unchanged keep their id (so vectors and pairs of them survive an edit
-    elsewhere in the file). Returns the document id.
+    Passages whose text, title and headings are unchanged keep their id, so that their vectors and
+    pairs survive an edit elsewhere in the file. Returns the document id.
     """
     with store.transaction() as db:
         found = store.one(
@@ -131,16 +170,18 @@ def save(
 
 
 def _replace_chunks(store: Store, document_id: int, title: str, chunks: Sequence[Chunk]) -> None:
-    old: dict[tuple[str, str, str], list[int]] = {}
+    old: dict[tuple[str, str, str, tuple[str, ...]], list[int]] = {}
     for row in store.rows(
-        "SELECT id, title, text, safe FROM chunk WHERE document_id=? ORDER BY ordinal DESC",
+        "SELECT id, title, text, safe, locator FROM chunk WHERE document_id=? "
+        "ORDER BY ordinal DESC",
         (document_id,),
     ):
-        old.setdefault((row["title"], row["text"], row["safe"]), []).append(row["id"])
+        headings = locator_from_json(row["locator"]).headings
+        old.setdefault((row["title"], row["text"], row["safe"], headings), []).append(row["id"])
     kept: list[tuple[int, Chunk]] = []
     fresh: list[Chunk] = []
     for chunk in chunks:
-        ids = old.get((title, chunk.text, chunk.safe))
+        ids = old.get((title, chunk.text, chunk.safe, chunk.locator.headings))
         if ids:
             kept.append((ids.pop(), chunk))
         else:
@@ -149,6 +190,9 @@ def _replace_chunks(store: Store, document_id: int, title: str, chunks: Sequence
         for chunk_id in ids:
             _drop_pairs_of(store, chunk_id)
             store.db.execute("DELETE FROM chunk WHERE id=?", (chunk_id,))
+    if fresh or any(old.values()):
+        # Pairs may be missing now although the file's bytes are the same (a new way of reading).
+        store.db.execute("UPDATE document SET paired_sha='' WHERE id=?", (document_id,))
     # Two passes, because ordinals are unique and kept chunks may change places.
     for chunk_id, _ in kept:
         store.db.execute("UPDATE chunk SET ordinal=-id WHERE id=?", (chunk_id,))
@@ -179,12 +223,18 @@ def _drop_pairs_of(store: Store, chunk_id: int) -> None:
     )
 
 
-def move(store: Store, root_id: int, old_path: str, new_path: str, mtime_ns: int) -> None:
-    """A file was renamed: everything known of it follows, nothing is read again."""
+def move(
+    store: Store, root_id: int, old_path: str, new_path: str, mtime_ns: int, title: str = ""
+) -> None:
+    """A file was renamed: everything known of it follows, nothing is read again.
+
+    `title` is the new title of a file that is called by its name; its vectors, which hold the
+    title, are made again.
+    """
     with store.transaction() as db:
-        row = store.rows(
-            "SELECT id FROM document WHERE root_id=? AND path=?", (root_id, old_path)
-        )[0]
+        row = store.rows("SELECT id FROM document WHERE root_id=? AND path=?", (root_id, old_path))[
+            0
+        ]
         db.execute("DELETE FROM document WHERE root_id=? AND path=?", (root_id, new_path))
         db.execute(
             "UPDATE document SET path=?, mtime_ns=? WHERE id=?", (new_path, mtime_ns, row["id"])
@@ -192,6 +242,13 @@ def move(store: Store, root_id: int, old_path: str, new_path: str, mtime_ns: int
         for chunk in store.rows("SELECT id, locator FROM chunk WHERE document_id=?", (row["id"],)):
             locator = json.loads(chunk["locator"]) | {"path": new_path}
             db.execute("UPDATE chunk SET locator=? WHERE id=?", (json.dumps(locator), chunk["id"]))
+        if title:
+            db.execute("UPDATE document SET title=? WHERE id=?", (title, row["id"]))
+            db.execute("UPDATE chunk SET title=? WHERE document_id=?", (title, row["id"]))
+            db.execute(
+                "DELETE FROM vector WHERE chunk_id IN (SELECT id FROM chunk WHERE document_id=?)",
+                (row["id"],),
+            )
         state.bump(store, GENERATION)
 
 
@@ -283,10 +340,10 @@ def match(store: Store, expression: str, limit: int) -> list[tuple[int, float]]:
 # -- vectors -----------------------------------------------------------------------------------
 
 
-def without_vector(store: Store, embedder: str, limit: int = 1000) -> list[Chunk]:
-    """The backlog: passages that `embedder` has not embedded yet, oldest first."""
+def without_vector(store: Store, embedder: str, limit: int = 1000) -> list[tuple[str, Chunk]]:
+    """The backlog: `(title, passage)` that `embedder` has not embedded yet, oldest first."""
     return [
-        _chunk(row)
+        (row["title"], _chunk(row))
         for row in store.rows(
             "SELECT c.* FROM chunk c LEFT JOIN vector v ON v.chunk_id=c.id AND v.embedder=? "
             "WHERE v.chunk_id IS NULL ORDER BY c.id LIMIT ?",
@@ -330,3 +387,49 @@ def vectors(store: Store, embedder: str) -> list[tuple[int, bytes]]:
 def generation(store: Store) -> int:
     """The number that changes with every change of passages or vectors."""
     return int(state.get(store, GENERATION, 0))
+
+
+def without_any_vector(store: Store) -> int:
+    """Passages that no embedder has embedded: what a killed intake left behind."""
+    return int(
+        store.one(
+            "SELECT count(*) FROM chunk c WHERE NOT EXISTS "
+            "(SELECT 1 FROM vector v WHERE v.chunk_id=c.id)"
+        )
+    )
+
+
+# -- the per-file table ------------------------------------------------------------------------
+
+
+def page(
+    store: Store, *, status: FileStatus | None = None, limit: int = 100, offset: int = 0
+) -> list[Document]:
+    """One page of all known files, by folder and path."""
+    where = "" if status is None else "WHERE d.status=?"
+    arguments: list[Any] = [] if status is None else [status.value]
+    rows = store.rows(
+        f"{_DOCUMENT} {where} ORDER BY d.root_id, d.path LIMIT ? OFFSET ?",
+        [*arguments, limit, offset],
+    )
+    return [_document(row) for row in rows]
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Files by status, and passages and those of them without a vector."""
+    found = {status.value: 0 for status in FileStatus}
+    for row in store.rows("SELECT status, count(*) AS n FROM document GROUP BY status"):
+        found[row["status"]] = row["n"]
+    found["passages"] = int(store.one("SELECT count(*) FROM chunk"))
+    found["without_vector"] = without_any_vector(store)
+    return found
+
+
+def identity(store: Store) -> str:
+    """A random name that this database keeps: tells it from another one put in its place."""
+    name = state.get(store, IDENTITY)
+    if name is None:
+        with store.transaction():
+            name = state.get(store, IDENTITY) or secrets.token_hex(8)
+            state.put(store, IDENTITY, name)
+    return str(name)

@@ -55,6 +55,13 @@ def replace(
         db.execute("UPDATE document SET paired_sha=sha256 WHERE id=?", (document_id,))
 
 
+def set_status(store: Store, pair_ids: Sequence[int], status: str) -> None:
+    """Mark pairs `auto`, `agreed`, `approved` or `rejected` (rejected ones are never used)."""
+    with store.transaction() as db:
+        for pair_id in pair_ids:
+            db.execute("UPDATE pair SET status=? WHERE id=?", (status, pair_id))
+
+
 def clear(store: Store) -> None:
     """Forget every pair, so that all are written again (another writer, another model)."""
     with store.transaction() as db:

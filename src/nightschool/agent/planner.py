@@ -1,0 +1,83 @@
+"""The rule planner: tonight's plan from the size of the task, the budget and past outcomes.
+
+A planner is a function `(Situation) -> Plan`; a new one is one new file. What it may see of
+earlier nights are outcomes and settings, never an examined item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from nightschool.errors import UsageError
+from nightschool.records import Outcome, Plan, Run
+
+RATE_CUT = 0.5
+"""After a night that diverged or forgot too much, the learning rate is multiplied by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a plan is made from. `parameters` is the base model's size; `runs` newest first."""
+
+    facts: int
+    items: int
+    parameters: int
+    budget_s: float
+    parent: int
+    runs: Sequence[Run] = ()
+
+
+def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
+    """Tonight's plan; `wishes` are the user's own settings by field name and win.
+
+    Raises UsageError for a wish that is no setting of a plan.
+    """
+    chosen = replace(
+        Plan(),
+        learning_rate=learning_rate(situation.parameters),
+        rank=16,
+        alpha=32,
+        budget_s=situation.budget_s,
+        parent=situation.parent,
+    )
+    for run in situation.runs[:3]:
+        if run.outcome in (Outcome.NAN, Outcome.REJECTED) and not run.plan.get("by_hand"):
+            chosen = replace(
+                chosen,
+                learning_rate=chosen.learning_rate * RATE_CUT,
+                hypothesis=f"run {run.id} was {run.outcome}: half its learning rate forgets less",
+            )
+            break
+        if run.outcome is Outcome.PROMOTED:
+            break
+    known = {item.name: item.type for item in fields(Plan)}
+    unknown = set(wishes or {}) - set(known)
+    if unknown:
+        raise UsageError(
+            f"A plan has no setting {sorted(unknown)[0]!r}.", f"It has: {', '.join(known)}."
+        )
+    try:
+        given = {k: _like(getattr(chosen, k), v) for k, v in (wishes or {}).items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"A setting of the plan is ill-typed: {error}.", "") from error
+    return replace(chosen, **given)
+
+
+def learning_rate(parameters: int) -> float:
+    """AdamW's peak for LoRA by model size: 2e-3 at 5 M parameters, 2e-4 at 500 M and above.
+
+    The upper end is methods.md 6; the lower end was measured on the starter (docs/experiments.md).
+    """
+    if parameters >= 500_000_000:
+        return 2e-4
+    if parameters >= 100_000_000:
+        return 5e-4
+    return 2e-3 if parameters < 30_000_000 else 1e-3
+
+
+def _like(current: Any, value: Any) -> Any:
+    if isinstance(current, tuple):
+        return tuple(float(v) for v in value)
+    return type(current)(value)

@@ -1,0 +1,455 @@
+"""The Python door: the same verbs as the command, in this process.
+
+    from nightschool import Nightschool
+
+    with Nightschool() as school:
+        school.watch("~/Notes")
+        print(school.ask("When is the boiler serviced?").text)
+        school.learn()
+
+Light: the heavy work happens in children that are started when needed and ended on `close`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nightschool import config, paths
+from nightschool.children.child import Child
+from nightschool.errors import NotFound, Refused, SourceError, UsageError
+from nightschool.models import catalogue
+from nightschool.models.catalogue import ModelInfo
+from nightschool.ports import Progress, silent
+from nightschool.records import (
+    Answer,
+    Chunk,
+    Citation,
+    Document,
+    Figure,
+    FileStatus,
+    Hit,
+    Locator,
+    Outcome,
+    Pair,
+    PairKind,
+    Root,
+    Run,
+    Scorecard,
+    Split,
+    Verdict,
+    Version,
+)
+from nightschool.registry import pointer, versions
+from nightschool.store import documents, pairs, runs
+from nightschool.store.db import Store, open_store
+
+ENGINE = "nightschool.engine.main"
+INTAKE = "nightschool.intake"
+LEARNER = "nightschool.cycle"
+LEARNER_NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """How a night ended, or what a dry run planned.
+
+    `version` is the number that was given, promoted or held; `facts` and `pairs` (by split) count
+    what there is to practise; `plan` holds the settings of `records.Plan`.
+    """
+
+    run_id: int
+    outcome: Outcome
+    message: str
+    verdict: Verdict | None = None
+    version: int | None = None
+    scorecard: Scorecard | None = None
+    plan: dict[str, Any] | None = None
+    facts: int = 0
+    pairs: dict[str, int] | None = None
+
+
+class Nightschool:
+    """One home: its folders, answers, nights and versions.
+
+    `home` overrides `NIGHTSCHOOL_HOME` and the platform's data directory; `model` names the base
+    model instead of the chosen one. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        model: str = "",
+        settings: config.Config | None = None,
+    ) -> None:
+        self.home = paths.home(home).create()
+        self.settings = settings or config.load(self.home.config)
+        self._model = model or self.settings.model
+        self.store: Store = open_store(self.home.database)
+        self._engine: Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children and close the database. Idempotent."""
+        self.rest()
+        self.store.close()
+
+    def rest(self) -> None:
+        """End the engine, which gives the model's memory back; the next question starts it."""
+        if self._engine is not None:
+            self._engine.stop()
+            self._engine = None
+
+    # -- folders and files ----------------------------------------------------------------------
+
+    def watch(
+        self, folder: str | os.PathLike[str], *, learn: bool = True, progress: Progress = silent
+    ) -> dict[str, Any]:
+        """Watch `folder` and index it now. `learn=False` means search only, never learn.
+
+        Returns the intake's report (see `intake.IntakeReport`). Raises NotFound when there is no
+        such folder, SourceError when it cannot be read, and then changes nothing.
+        """
+        path = Path(folder).expanduser().absolute()
+        path = path.resolve() if path.exists() else path
+        if not path.exists():
+            raise NotFound(f"There is no folder {path}.", "Check the path.")
+        if not path.is_dir():
+            raise UsageError(f"{path} is not a folder.", "Watch the folder it lies in.")
+        if path.is_relative_to(self.home.root.resolve()) and path != self.home.notes.resolve():
+            raise UsageError(f"{path} is Nightschool's own home.", "Watch a folder of yours.")
+        try:
+            next(path.iterdir(), None)
+        except OSError as error:
+            raise SourceError(
+                f"{path} cannot be read: {error.strerror or error}.", "Check its permissions."
+            ) from error
+        root = documents.add_root(self.store, str(path), learn=learn)
+        return self._take_in(root, progress)
+
+    def unwatch(self, folder: str | os.PathLike[str]) -> Root:
+        """Stop watching; its files leave index and practice at once. Raises NotFound."""
+        root = self.root(folder)
+        documents.remove_root(self.store, root.id)
+        return root
+
+    def root(self, folder: str | os.PathLike[str]) -> Root:
+        """The watched folder at this path (or with this id). Raises NotFound."""
+        given = Path(folder).expanduser().absolute()
+        for root in self.roots():
+            if root.path in (str(given), str(given.resolve())) or str(root.id) == str(folder):
+                return root
+        known = ", ".join(root.path for root in self.roots()) or "none"
+        raise NotFound(f"{folder} is not watched.", f"Watched folders: {known}.")
+
+    def roots(self) -> list[Root]:
+        """The watched folders, oldest first."""
+        return documents.roots(self.store)
+
+    def refresh(self, progress: Progress = silent) -> list[dict[str, Any]]:
+        """Compare every watched folder with the index and take in what changed.
+
+        One report a folder. Folders that are missing do not stop the others: the first such
+        SourceError is raised after all were tried.
+        """
+        self._need_roots()
+        reports: list[dict[str, Any]] = []
+        failed: SourceError | None = None
+        for root in self.roots():
+            try:
+                reports.append(self._take_in(root, progress))
+            except SourceError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return reports
+
+    def files(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        status: FileStatus | str | None = None,
+    ) -> list[Document]:
+        """Where each file stands, and why, by path."""
+        root_id = None if folder is None else self.root(folder).id
+        found = documents.documents(self.store, root_id)
+        if status is None:
+            return found
+        if status not in list(FileStatus):
+            raise UsageError(f"{status!r} is no file status.", f"One of: {', '.join(FileStatus)}.")
+        return [item for item in found if item.status == status]
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def search(self, query: str, k: int = 8, *, progress: Progress = silent) -> list[Hit]:
+        """The best `k` passages for `query`, best first."""
+        self._need_index(progress)
+        found = self.engine().call("search", {"query": query, "k": k})
+        return [_hit(item) for item in found]
+
+    def ask(
+        self,
+        question: str,
+        *,
+        version: int | None = None,
+        mode: str = "auto",
+        on_text: Callable[[str], None] | None = None,
+        progress: Progress = silent,
+    ) -> Answer:
+        """Answer with citations from the watched folders; `mode="raw"` asks the weights alone.
+
+        `version` answers as another version than the served one (0 = the base). `on_text` gets the
+        answer piece by piece.
+        """
+        if mode not in ("auto", "raw"):
+            raise UsageError(f"{mode!r} is no mode.", "Use auto or raw.")
+        if mode == "auto":
+            self._need_index(progress)
+        params: dict[str, Any] = {"question": question, "mode": mode}
+        if version is not None:
+            params["version"] = version
+        result: dict[str, Any] = {}
+        for message in self.engine().stream("ask", params):
+            if on_text is not None and "delta" in message.get("event", {}):
+                on_text(message["event"]["delta"])
+            if "result" in message:
+                result = message["result"]
+        return _answer(result)
+
+    def engine(self) -> Child:
+        """The engine child, started at the first question."""
+        if self._engine is None or not self._engine.alive:
+            child = self._start(ENGINE, "engine.log")
+            child.wait_ready()
+            self._engine = child
+        return self._engine
+
+    # -- nights and versions --------------------------------------------------------------------
+
+    def learn(
+        self,
+        *,
+        dry_run: bool = False,
+        seed: int | None = None,
+        minutes: float | None = None,
+        progress: Progress = silent,
+        on_note: Callable[[str], None] | None = None,
+    ) -> Night:
+        """One night now: practise, examine, and promote, hold or reject.
+
+        `minutes` bounds the training itself (exams come on top). `dry_run` plans and counts, and
+        changes nothing. Raises TooLittle when there is too little to learn or to examine.
+        """
+        if minutes is not None and minutes <= 0:
+            raise UsageError("A night of no minutes teaches nothing.", "Give --minutes above 0.")
+        self._need_index(progress)
+        plan: dict[str, Any] = {}
+        if seed is not None:
+            plan["seed"] = seed
+        if minutes is not None:
+            plan["budget_s"] = minutes * 60.0
+        self.rest()
+        child = self._start(LEARNER, "learner.log", nice=LEARNER_NICE)
+        try:
+            child.wait_ready()
+            result: dict[str, Any] = {}
+            for message in child.stream("learn", {"plan": plan, "dry_run": dry_run}):
+                _report(message, progress, on_note)
+                if "result" in message:
+                    result = message["result"]
+        finally:
+            child.stop()
+        return _night(result)
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest nights first."""
+        return runs.runs(self.store, limit)
+
+    def run(self, number: int) -> Run:
+        """One night with its plan and score card. Raises NotFound."""
+        found = runs.run(self.store, number)
+        if found is None:
+            raise NotFound(f"There is no night {number}.", "See `nightschool runs`.")
+        return found
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first, the base (0) last; the served one is `current`."""
+        return versions.describe(self.home, self.store)
+
+    def use(self, number: int) -> Version:
+        """Serve version `number` (0 = the base) from the next question on."""
+        base = self.model()
+        return versions.use(self.home, self.store, number, base_sha=base.sha256)
+
+    def rollback(self) -> Version:
+        """Serve what was served before. Raises Refused when there is nothing to go back to."""
+        return versions.rollback(self.home, self.store)
+
+    # -- models ---------------------------------------------------------------------------------
+
+    def model(self, name: str = "") -> ModelInfo:
+        """The base model called `name`, or the one in use."""
+        return catalogue.resolve(self.home, self.store, name or self._model)
+
+    def models(self) -> list[ModelInfo]:
+        """All base models that are known here."""
+        return catalogue.models(self.home, self.store)
+
+    def add_model(self, source: str, *, name: str = "", copy: bool = False) -> ModelInfo:
+        """Add a GGUF file, `ollama:NAME` or `hf:OWNER/REPO[/FILE]`."""
+        return catalogue.add(self.home, self.store, source, name=name, copy=copy)
+
+    def use_model(self, name: str) -> ModelInfo:
+        """Make `name` the base model. Adapters of another base are not served on it."""
+        if self.settings.model:
+            raise Refused(
+                f"The settings fix the base model to {self.settings.model!r}.",
+                f"Remove `model` from {self.home.config} or NIGHTSCHOOL_MODEL first.",
+            )
+        self.rest()
+        return catalogue.use(self.home, self.store, name)
+
+    # -- practice -------------------------------------------------------------------------------
+
+    def pairs(self, split: Split | None = None, kind: PairKind | None = None) -> list[Pair]:
+        """The practice pairs that are written, by id."""
+        return pairs.all_pairs(self.store, split=split, kind=kind)
+
+    def passages(self, ids: Iterable[int]) -> dict[int, Chunk]:
+        """Passages by id, as citations name them."""
+        return documents.chunks(self.store, ids)
+
+    # -- overview -------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Counts, what is served, and the last night, as plain JSON values."""
+        found = documents.documents(self.store)
+        counts = {status.value: 0 for status in FileStatus}
+        for item in found:
+            counts[item.status.value] += 1
+        base = self.model()
+        present = pointer.read(self.home)
+        last = next(iter(self.runs(1)), None)
+        unfinished = runs.unfinished(self.store)
+        return {
+            "home": str(self.home.root),
+            "model": base.name,
+            "can_learn": base.can_learn,
+            "version": present.version if present.base_sha in ("", base.sha256) else 0,
+            "folders": len(self.roots()),
+            "files": counts,
+            "passages": sum(item.chunks for item in found),
+            "pairs": pairs.counts(self.store),
+            "last_night": None if last is None else {
+                "run": last.id, "outcome": last.outcome.value, "started_at": last.started_at,
+                "message": last.message,
+            },
+            "unfinished_night": None if unfinished is None else unfinished.id,
+        }  # fmt: skip
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _start(self, module: str, log: str, *, nice: int = 0) -> Child:
+        environment = {paths.HOME_VARIABLE: str(self.home.root)}
+        if self._model:
+            environment["NIGHTSCHOOL_MODEL"] = self._model
+        return Child(
+            module,
+            [str(self.home.root)],
+            log=self.home.logs / log,
+            nice=nice,
+            environment=environment,
+        )
+
+    def _take_in(self, root: Root, progress: Progress) -> dict[str, Any]:
+        child = self._start(INTAKE, "intake.log")
+        try:
+            child.wait_ready()
+            result: dict[str, Any] = {}
+            for message in child.stream("intake", {"root": root.id, "paths": None}):
+                _report(message, progress, None)
+                if "result" in message:
+                    result = message["result"]
+        finally:
+            child.stop()
+        return {"root": root.path, **result}
+
+    def _need_roots(self) -> None:
+        if not self.roots():
+            raise UsageError("No folder is watched yet.", "Add one: nightschool watch add FOLDER")
+
+    def _need_index(self, progress: Progress) -> None:
+        """Index what was never indexed; a folder that was is left as it is (see `refresh`)."""
+        self._need_roots()
+        for root in self.roots():
+            if not documents.known(self.store, root.id):
+                self._take_in(root, progress)
+
+
+def _report(
+    message: Mapping[str, Any], progress: Progress, on_note: Callable[[str], None] | None
+) -> None:
+    event = message.get("event")
+    if not event:
+        return
+    if "stage" in event:
+        progress(str(event["stage"]), int(event.get("done", 0)), int(event.get("total", 0)))
+    if on_note is not None and event.get("note"):
+        on_note(str(event["note"]))
+
+
+def _hit(item: Mapping[str, Any]) -> Hit:
+    where = item["locator"]
+    lines = where.get("lines")
+    locator = Locator(
+        where["path"],
+        tuple(where.get("headings") or ()),
+        (int(lines[0]), int(lines[1])) if lines else None,
+        where.get("page"),
+    )
+    return Hit(**{**item, "locator": locator})
+
+
+def _answer(item: Mapping[str, Any]) -> Answer:
+    return Answer(**{**item, "citations": tuple(Citation(**each) for each in item["citations"])})
+
+
+def _night(item: Mapping[str, Any]) -> Night:
+    card = item.get("scorecard")
+    return Night(
+        run_id=int(item.get("run_id") or 0),
+        outcome=Outcome(item["outcome"]),
+        message=str(item.get("message", "")),
+        verdict=Verdict(item["verdict"]) if item.get("verdict") else None,
+        version=item.get("version"),
+        scorecard=None if not card else scorecard(card),
+        plan=item.get("plan"),
+        facts=int(item.get("facts") or 0),
+        pairs=item.get("pairs"),
+    )
+
+
+def scorecard(item: Mapping[str, Any]) -> Scorecard:
+    """The score card that a run row or a learner's result carries as plain values."""
+    return Scorecard(
+        **{
+            **item,
+            "verdict": Verdict(item["verdict"]),
+            "reasons": tuple(item["reasons"]),
+            "figures": tuple(Figure(**each) for each in item["figures"]),
+        }
+    )

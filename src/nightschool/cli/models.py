@@ -1,0 +1,124 @@
+"""`model list|add|use|card`: the base models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nightschool.cli.door import school
+from nightschool.cli.show import emit, say, size, table
+from nightschool.models.catalogue import ModelInfo
+
+model = typer.Typer(help="The base models.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(model, name="model")
+
+
+@model.callback(invoke_without_command=True)
+def _group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@model.command("list")
+def listing(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """All known base models, and whether they can serve and learn here."""
+    with school(context) as door:
+        found = door.models()
+        used = door.model().name
+    if as_json:
+        emit([{**_plain(item), "used": item.name == used} for item in found])
+        return
+    table(
+        ("", "model", "architecture", "parameters", "size", "serves", "learns", "why not"),
+        [
+            (
+                "*" if item.name == used else "",
+                item.name,
+                item.architecture,
+                f"{item.parameters / 1e6:.1f} M",
+                size(item.size),
+                "yes" if item.can_serve else "no",
+                "yes" if item.can_learn else "no",
+                item.why_not,
+            )
+            for item in found
+        ],
+        right="parameters size",
+    )
+    say("* is in use.")
+
+
+@model.command("add")
+def add(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="A .gguf file, ollama:NAME, or hf:OWNER/REPO[/FILE].")
+    ],
+    name: Annotated[str, typer.Option(help="What to call it.")] = "",
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the home.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a model known; a file that is on the disk already is used in place."""
+    with school(context) as door:
+        info = door.add_model(source, name=name, copy=copy)
+    _show(info, as_json, f"Added. Use it: nightschool model use {info.name}")
+
+
+@model.command("use")
+def use(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A name from `model list`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a model the base that answers and learns."""
+    with school(context) as door:
+        info = door.use_model(name)
+    _show(info, as_json, f"{info.name} answers from the next question on.")
+
+
+@model.command("card")
+def card(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A name; empty is the one in use.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What a model is, what it can do here, and what it takes."""
+    with school(context) as door:
+        info = door.model(name)
+    _show(info, as_json, "")
+
+
+def _plain(info: ModelInfo) -> dict[str, object]:
+    return {name: getattr(info, name) for name in ModelInfo.__dataclass_fields__}
+
+
+def _show(info: ModelInfo, as_json: bool, closing: str) -> None:
+    if as_json:
+        emit(info)
+        return
+    rows = (
+        ("name", info.name),
+        ("title", info.title),
+        ("file", info.path),
+        ("sha-256", info.sha256),
+        ("architecture", f"{info.architecture}, {info.layers} layers, width {info.width}"),
+        ("parameters", f"{info.parameters / 1e6:.1f} million, {info.file_type}"),
+        ("context", f"{info.context} tokens"),
+        ("licence", info.licence or "not stated in the file"),
+        ("can serve", _able(info.can_serve, info.serve_bytes, info.why_not)),
+        ("can learn", _able(info.can_learn, info.learn_bytes, info.why_not)),
+    )
+    table(("", ""), rows)
+    if closing:
+        say(closing)
+
+
+def _able(able: bool, needs: int, why_not: str) -> str:
+    return f"yes, in about {size(needs)} of memory" if able else f"no: {why_not}"

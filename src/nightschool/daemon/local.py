@@ -1,0 +1,236 @@
+"""The verbs of the door, done by this very process and its children (see `serve.service`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nightschool.clock import Clock
+from nightschool.daemon import bridge, notes
+from nightschool.daemon.keeper import Keeper
+from nightschool.daemon.nights import Nights
+from nightschool.daemon.watching import Watching
+from nightschool.errors import NotFound, Refused
+from nightschool.paths import Home
+from nightschool.records import FileStatus, Locator, Run, Version
+from nightschool.registry import pointer
+from nightschool.registry import versions as registry
+from nightschool.serve.service import Json
+from nightschool.sources.watch import require_folder
+from nightschool.store import documents, runs
+from nightschool.store.db import Store
+
+FIND_S = 5.0
+"""How long `remember` waits until the note can be found."""
+
+
+@dataclass
+class LocalService:
+    """Implements `serve.service.Service`. Methods run on the event loop."""
+
+    home: Home
+    store: Store
+    clock: Clock
+    pool: ThreadPoolExecutor
+    engine: Keeper
+    watching: Watching
+    nights: Nights
+    describe: Callable[[], Json]
+    """Lifecycle, process and children: what the daemon knows of itself."""
+    request_stop: Callable[[], None]
+    on_use: Callable[[], None]
+    """Called before a child is used, so that supervision runs."""
+
+    # -- questions ----------------------------------------------------------------------------
+
+    async def _call(self, op: str, params: Mapping[str, Any]) -> Any:
+        self.on_use()
+        return await bridge.result(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
+
+    async def _flow(self, op: str, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        self.on_use()
+        source = bridge.stream(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
+        async with contextlib.aclosing(source) as messages:
+            async for message in messages:
+                if "result" in message:
+                    yield {"result": message["result"]}
+                elif "delta" in (event := message.get("event", {})):
+                    yield {"delta": event["delta"]}
+
+    async def search(self, query: str, k: int) -> list[Json]:
+        hits: list[Json] = await self._call("search", {"query": query, "k": k})
+        return [hit | {"place": _place(hit["locator"])} for hit in hits]
+
+    def ask(
+        self, question: str, *, version: int | None, k: int | None, raw: bool
+    ) -> AsyncGenerator[Json, None]:
+        params: Json = {"question": question, "mode": "raw" if raw else "auto"}
+        if version is not None:
+            params["version"] = version
+        if k is not None:
+            params["k"] = k
+        return self._flow("ask", params)
+
+    def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._flow("chat", given)
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        vectors: list[list[float]] = (await self._call("embed", {"texts": list(texts)}))["vectors"]
+        return vectors
+
+    # -- files --------------------------------------------------------------------------------
+
+    async def remember(self, text: str, title: str) -> Json:
+        path = await asyncio.to_thread(notes.write, self.home.notes, text, title, self.clock)
+        self.on_use()
+        root_id = self.watching.root_id(str(self.home.notes))
+        findable = False
+        if root_id is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIND_S):
+                    await self.watching.take_now(root_id, path.name)
+                    findable = await asyncio.to_thread(self._indexed, root_id, path.name)
+        return {"path": str(path), "findable": findable}
+
+    def _indexed(self, root_id: int, key: str) -> bool:
+        return any(
+            item.path == key and item.status is FileStatus.INDEXED
+            for item in documents.documents(self.store, root_id)
+        )
+
+    async def files(self, *, status: str | None, limit: int, offset: int) -> Json:
+        return await asyncio.to_thread(self._files, status, limit, offset)
+
+    def _files(self, status: str | None, limit: int, offset: int) -> Json:
+        wanted = None if status is None else FileStatus(status)
+        folders = {root.id: root.path for root in documents.roots(self.store)}
+        counts = documents.counts(self.store)
+        rows = [
+            asdict(item) | {"root": folders.get(item.root_id, "")}
+            for item in documents.page(self.store, status=wanted, limit=limit, offset=offset)
+        ]
+        settling = [
+            {"root": folders.get(root_id, ""), "path": path,
+             "status": "waiting", "reason": "changed just now; read when it is quiet"}
+            for root_id, path in self.watching.waiting_paths()
+        ]  # fmt: skip
+        total = counts[status] if status else sum(counts[kind.value] for kind in FileStatus)
+        return {"files": rows, "total": total, "counts": counts, "settling": settling[:limit]}
+
+    async def roots(self) -> list[Json]:
+        found: list[Json] = self.watching.describe()["roots"]
+        return found
+
+    async def watch(self, path: str, *, learn: bool) -> Json:
+        folder = await asyncio.to_thread(require_folder, Path(path))
+        root = await asyncio.to_thread(
+            lambda: documents.add_root(self.store, str(folder), learn=learn, clock=self.clock)
+        )
+        self.on_use()
+        await self.watching.sync_roots()
+        self.nights.forget_material()
+        return asdict(root)
+
+    async def unwatch(self, path: str) -> Json:
+        if Path(path) == self.home.notes:
+            raise Refused("The folder of remembered notes belongs to the service.", "")
+        found = [root for root in documents.roots(self.store) if root.path == path]
+        if not found:
+            raise NotFound(f"{path} is not watched.", "See `nightschool watch list`.")
+        await asyncio.to_thread(documents.remove_root, self.store, found[0].id)
+        await self.watching.sync_roots()
+        return asdict(found[0])
+
+    # -- versions and nights ------------------------------------------------------------------
+
+    async def versions(self) -> list[Json]:
+        found = await asyncio.to_thread(registry.describe, self.home, self.store)
+        return [asdict(version) for version in found]
+
+    async def use(self, version: int) -> Json:
+        moved: Version = await asyncio.to_thread(self._use, version)
+        return asdict(moved)
+
+    def _use(self, version: int) -> Version:
+        base = pointer.read(self.home).base_sha if self.home.pointer.exists() and version else ""
+        return registry.use(self.home, self.store, version, base_sha=base)
+
+    async def rollback(self) -> Json:
+        return asdict(await asyncio.to_thread(registry.rollback, self.home, self.store))
+
+    async def runs(self, limit: int) -> list[Json]:
+        return [_run(run) for run in await asyncio.to_thread(runs.runs, self.store, limit)]
+
+    async def run(self, number: int) -> Json:
+        found = await asyncio.to_thread(runs.run, self.store, number) if number < 2**31 else None
+        if found is None:
+            raise NotFound(f"There is no night {number}.", "See `nightschool runs`.")
+        lineage = await asyncio.to_thread(runs.lineage, self.store, number)
+        return _run(found) | {"scorecard": found.scorecard, "files": lineage}
+
+    async def learn(self, *, dry_run: bool) -> Json:
+        self.on_use()
+        return self.nights.start("request", dry_run=dry_run)
+
+    # -- the service itself -------------------------------------------------------------------
+
+    async def status(self) -> Json:
+        return await asyncio.to_thread(self._status)
+
+    def _status(self) -> Json:
+        self.nights.look(documents.generation(self.store))
+        watching = self.watching.describe()
+        served = pointer.read(self.home)
+        counts = documents.counts(self.store)
+        found = self.describe()
+        problems = [root["reason"] for root in watching["roots"] if root["state"] == "problem"]
+        problems += [
+            f"{name}: {child['last_error']}"
+            for name, child in found["children"].items()
+            if child["state"] == "backing off"
+        ]
+        return found | {
+            "serving": {"version": served.version, "base": served.base_sha, "scale": served.scale},
+            "watching": watching,
+            "files": counts,
+            "night": self.nights.describe(),
+            "problems": problems,
+        }
+
+    async def stop(self) -> Json:
+        self.request_stop()
+        return {"state": "stopping"}
+
+
+def _place(locator: Mapping[str, Any]) -> str:
+    lines = locator.get("lines")
+    return str(
+        Locator(
+            locator["path"],
+            tuple(locator.get("headings") or ()),
+            (lines[0], lines[1]) if lines else None,
+            locator.get("page"),
+        )
+    )
+
+
+def _run(run: Run) -> Json:
+    """A night without its figures, but with the verdict and its reasons."""
+    card = run.scorecard or {}
+    return {
+        "id": run.id,
+        "outcome": run.outcome.value,
+        "verdict": card.get("verdict"),
+        "reasons": list(card.get("reasons", ())),
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "version": run.version,
+        "message": run.message,
+        "hypothesis": run.plan.get("hypothesis", ""),
+    }

@@ -1,0 +1,220 @@
+"""May a night start now? A pure decision over facts; every no has its reason in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from nightschool.config import Learn
+from nightschool.errors import UsageError
+from nightschool.store.schedule import Material
+
+CONCLUDED = ("promoted", "held", "rejected", "nothing_new", "too_little")
+"""Outcomes after which the same material is not tried again."""
+MAX_TRIES = 3
+"""Failed nights with the same material before it is left alone until something changes."""
+RETRY_S = (60.0, 900.0, 3600.0)
+"""Seconds to wait after the first, second, third failure."""
+LOOK_AGAIN_S = 60.0
+"""Input and material are looked at this often while nothing else is in the way."""
+LONGEST_S = 900.0
+"""Even a long wait is looked at again after this, because clocks and plans change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the decision rests on. `now` is local and timezone-aware; `idle_s` None = unknown."""
+
+    now: datetime
+    idle_s: float | None
+    material: Material
+    used_s: float
+    last: dict[str, Any] | None
+    tries: int
+    running: str = ""
+    changing: int = 0
+    unfinished: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`reason` is the first of `blockers`, or why it starts; `check_s` when to look again."""
+
+    start: bool
+    reason: str
+    blockers: tuple[str, ...]
+    check_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A daily span of local time, possibly across midnight; equal ends mean always."""
+
+    opens: int
+    closes: int
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """`"22:00-07:00"` to minutes of the day. Raises UsageError."""
+        found = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})\s*", text)
+        if found:
+            first_h, first_m, last_h, last_m = (int(part) for part in found.groups())
+            if first_h < 24 and last_h <= 24 and first_m < 60 and last_m < 60:
+                return cls(first_h * 60 + first_m, (last_h * 60 + last_m) % 1440)
+        raise UsageError(
+            f"learn.window is {text!r}, not a span of time.", 'Write it like "22:00-07:00".'
+        )
+
+    def contains(self, now: datetime) -> bool:
+        minute = now.hour * 60 + now.minute
+        if self.opens < self.closes:
+            return self.opens <= minute < self.closes
+        return minute >= self.opens or minute < self.closes or self.opens == self.closes
+
+    def opens_in_s(self, now: datetime) -> float:
+        """Seconds of clock time until the window opens; 0 inside."""
+        if self.contains(now):
+            return 0.0
+        start = now.replace(hour=self.opens // 60, minute=self.opens % 60, second=0, microsecond=0)
+        if start <= now:
+            start += timedelta(days=1)
+        return (start - now).total_seconds()
+
+    def __str__(self) -> str:
+        first, last = (f"{m // 60:02d}:{m % 60:02d}" for m in (self.opens, self.closes))
+        return f"{first}\N{EN DASH}{last}"
+
+
+def span(seconds: float) -> str:
+    """A duration in words: `40 s`, `5 min`, `3 h 12 min`."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def decide(facts: Facts, learn: Learn) -> Decision:
+    """Whether a night starts now, and if not, everything that is in its way."""
+    if facts.running:
+        return Decision(False, facts.running, (facts.running,), LOOK_AGAIN_S)
+    blockers: list[str] = []
+    waits: list[float] = []
+    for found in (
+        _material(facts, learn),
+        _budget(facts, learn),
+        _failures(facts),
+        _changing(facts),
+        _window(facts, learn),
+        _idle(facts, learn),
+    ):
+        if found is not None:
+            blockers.append(found[0])
+            waits.append(found[1])
+    if blockers:
+        # Looking again pays at the earliest when the slowest of the gates may have opened.
+        return Decision(False, blockers[0], tuple(blockers), min(max(waits), LONGEST_S))
+    return Decision(True, _why(facts), (), LOOK_AGAIN_S)
+
+
+def _why(facts: Facts) -> str:
+    if facts.unfinished is not None:
+        return f"night {facts.unfinished} was interrupted and goes on"
+    known = "nobody is at the machine" if facts.idle_s is not None else "input time is unknown here"
+    return f"about {facts.material.pairs} new practice pairs, and {known}"
+
+
+Blocker = tuple[str, float] | None
+
+
+def _material(facts: Facts, learn: Learn) -> Blocker:
+    material = facts.material
+    if facts.unfinished is not None:
+        return None
+    if material.files == 0:
+        return ("No file to learn from yet: add a folder with `nightschool watch add`.", LONGEST_S)
+    last = facts.last
+    if (
+        last is not None
+        and last["outcome"] in CONCLUDED
+        and last["fingerprint"] == material.fingerprint
+        and not material.new_pairs
+    ):
+        return (
+            f"Nothing new since the last night ({last['ended_at'][:16].replace('T', ' ')} UTC, "
+            f"{last['outcome'].replace('_', ' ')}): the same {material.files} files.",
+            LOOK_AGAIN_S,
+        )
+    if (
+        last is not None
+        and last["outcome"] in ("nothing_new", "too_little")
+        and last["fingerprint"] == material.fingerprint
+    ):
+        return (f"The last night found too little to learn: {last['message']}", LOOK_AGAIN_S)
+    if material.pairs < learn.min_new_pairs:
+        return (
+            f"Only about {material.pairs} new practice pairs since the last night; "
+            f"{learn.min_new_pairs} are worth one (learn.min_new_pairs).",
+            LOOK_AGAIN_S,
+        )
+    return None
+
+
+def _budget(facts: Facts, learn: Learn) -> Blocker:
+    if facts.used_s < learn.daily_budget_s:
+        return None
+    midnight = (facts.now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    left = (midnight - facts.now).total_seconds()
+    return (
+        f"Today's learning time is used up ({facts.used_s:.0f} of {learn.daily_budget_s} s); "
+        f"more in {span(left)}.",
+        left,
+    )
+
+
+def _failures(facts: Facts) -> Blocker:
+    if not facts.tries or facts.last is None:
+        return None
+    if facts.tries >= MAX_TRIES:
+        return (
+            f"The last {facts.tries} nights failed ({facts.last['message']}); it is tried again "
+            "when a file changes, or with `nightschool learn`.",
+            LOOK_AGAIN_S,
+        )
+    ended = datetime.fromisoformat(facts.last["ended_at"])
+    passed = (facts.now - ended).total_seconds()
+    wait = RETRY_S[min(facts.tries, len(RETRY_S)) - 1]
+    # A clock that was set back makes the failure lie in the future: then it has waited enough.
+    if not 0 <= passed < wait:
+        return None
+    return (
+        f"The last night failed ({facts.last['message']}); tried again in {span(wait - passed)}.",
+        wait - passed,
+    )
+
+
+def _changing(facts: Facts) -> Blocker:
+    if not facts.changing:
+        return None
+    return (f"{facts.changing} changed files are still being read.", 5.0)
+
+
+def _window(facts: Facts, learn: Learn) -> Blocker:
+    window = Window.parse(learn.window)
+    wait = window.opens_in_s(facts.now)
+    if not wait:
+        return None
+    return (f"Outside the night window {window}; it opens in {span(wait)}.", wait)
+
+
+def _idle(facts: Facts, learn: Learn) -> Blocker:
+    if facts.idle_s is None or facts.idle_s >= learn.idle_s:
+        return None
+    return (
+        f"The machine was used {span(facts.idle_s)} ago; a night waits for "
+        f"{span(learn.idle_s)} without input.",
+        learn.idle_s - facts.idle_s,
+    )

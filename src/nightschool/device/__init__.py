@@ -1,0 +1,1 @@
+"""What differs between operating systems. Code that asks which one it runs on lives here only."""

@@ -1,0 +1,292 @@
+"""Retrieve → prompt → cite → check. No answer leaves that the files do not carry.
+
+Who leads depends on the base model's exam (`engine.exam`). A model that reads well writes the
+answer, which is then looked up in the passages. Otherwise the reader's span leads, and the
+model's own words are shown only when they say the same. What nothing supports is replaced by a
+quotation, and what the files do not hold is answered with "I don't know".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from nightschool.engine.evidence import ANSWERS, Evidence, SpanReader, weigh
+from nightschool.engine.exam import READS, Abilities, reading_prompt
+from nightschool.engine.support import abstains, agree, find_support, sentences
+from nightschool.ports import Retriever
+from nightschool.records import Answer, Citation, Hit
+
+UNKNOWN = "I don't know: nothing in your files answers this."
+REPLACED = "The model's own answer was not supported by your files, so this is a quotation."
+QUOTED = "Quoted from your files."
+RECALLED = "Learned from your files, and found in them again."
+
+READ = 5
+"""Passages the reader looks at. The right one is nearly always among the best five, and each
+costs some 50 ms of one core."""
+CONTAINS = 0.3
+"""From this confidence on, the passages may hold the answer, so a model that reads well and
+whose words stand there is believed although the reader is not sure."""
+STRONG = 0.8
+"""From this confidence on, a quotation is given although the model said it does not know."""
+RECALL_SURE = 0.75
+"""Mean token probability from which an answer by heart may outvote the reader, and only when the
+passages say it too."""
+CITED = 3
+"""Most citations of one answer: the passage it rests on, and others that say the same."""
+WHOLE = 0.7
+"""A span that is this share of its sentence is shown as the sentence alone."""
+_RESERVE = 16
+"""Tokens kept free for the template around a prompt."""
+
+
+class Writer(Protocol):
+    """What is used of `engine.llama.Llama`."""
+
+    context: int
+
+    def tokenize(self, text: str) -> list[int]: ...
+
+    def generate(
+        self,
+        messages: Sequence[tuple[str, str]],
+        *,
+        max_tokens: int = 64,
+        check: Callable[[], None] = lambda: None,
+    ) -> str: ...
+
+    def sureness(self, messages: Sequence[tuple[str, str]], completion: str) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Which model answers: base name, version number, and whether an adapter is active."""
+
+    base: str
+    version: int
+    adapted: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer before it becomes a record: what carries it, and where it stands."""
+
+    text: str
+    carried_by: str
+    note: str = ""
+    hit: int = -1
+    quote: str = ""
+
+
+class Answering:
+    """Answers questions from the passages that `retriever` finds."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        retriever: Retriever,
+        reader: SpanReader,
+        abilities: Abilities,
+        *,
+        passages: int = 4,
+        max_tokens: int = 64,
+    ) -> None:
+        self._writer = writer
+        self._retriever = retriever
+        self._reader = reader
+        self._abilities = abilities
+        self._passages = passages
+        self._max_tokens = max_tokens
+
+    @property
+    def leads(self) -> bool:
+        """Whether the model's own answer leads, by its exam."""
+        return self._abilities.examined and self._abilities.reads >= READS
+
+    def answer(
+        self,
+        question: str,
+        served: Served,
+        *,
+        k: int = 0,
+        check: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """The answer with citations; `check` is called often and may raise to cancel."""
+        begun = time.monotonic()
+        hits = self._retriever.search(question, max(k or self._passages, READ))
+        check()
+        evidence = weigh(question, hits, self._reader)
+        check()
+        draft, generated = self._draft(question, hits, evidence, served, check)
+        return Answer(
+            text=draft.text,
+            carried_by=draft.carried_by,
+            citations=_cite(draft, hits, evidence),
+            version=served.version,
+            base=served.base,
+            supported=draft.carried_by != "abstained",
+            note=" ".join(part for part in (draft.note, served.note) if part),
+            generated=generated,
+            tokens=len(self._writer.tokenize(generated)) if generated else 0,
+            seconds=time.monotonic() - begun,
+        )
+
+    def _draft(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        evidence: Sequence[Evidence],
+        served: Served,
+        check: Callable[[], None],
+    ) -> tuple[Draft, str]:
+        if not hits or not evidence:
+            return Draft(UNKNOWN, "abstained"), ""
+        best = evidence[0]
+        order = [hits[best.hit]]  # a small model reads one passage at a time
+        if self.leads:
+            order += [hit for number, hit in enumerate(hits) if number != best.hit]
+        written = self._write(question, order, best.quote.start, check)
+        check()
+        if self.leads:
+            return self._led_by_model(question, hits, evidence, written), written
+        if served.adapted and (recalled := self._recall(question, hits, best, check)) is not None:
+            return recalled
+        return self._led_by_reader(question, hits, best, written), written
+
+    def _led_by_model(
+        self, question: str, hits: Sequence[Hit], evidence: Sequence[Evidence], written: str
+    ) -> Draft:
+        best = evidence[0]
+        if abstains(written):
+            if best.confidence >= STRONG:
+                return _quotation(best, QUOTED)
+            return Draft(UNKNOWN, "abstained")
+        support = find_support(written, [hit.text for hit in hits], question)
+        seconded = any(e.confidence >= ANSWERS and agree(written, e.text) for e in evidence)
+        if support is not None and (seconded or best.confidence >= CONTAINS):
+            return Draft(written, "generator", "", support.passage, support.quote.text)
+        if best.confidence >= ANSWERS:
+            return _quotation(best, REPLACED)
+        return Draft(UNKNOWN, "abstained")
+
+    def _led_by_reader(
+        self, question: str, hits: Sequence[Hit], best: Evidence, written: str
+    ) -> Draft:
+        if best.confidence < ANSWERS:
+            return Draft(UNKNOWN, "abstained")
+        if abstains(written):
+            return _quotation(best, QUOTED)
+        support = find_support(written, [hits[best.hit].text], question)
+        if support is not None and agree(written, best.text):
+            text = _with_quote(written, support.quote.text)
+            return Draft(text, "generator", "", best.hit, support.quote.text)
+        return _quotation(best, REPLACED)
+
+    def _recall(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        best: Evidence,
+        check: Callable[[], None],
+    ) -> tuple[Draft, str] | None:
+        """What the adapter knows by heart, if it is sure of it and the passages say it as well."""
+        chat = [("user", question)]
+        known = self._writer.generate(chat, max_tokens=self._max_tokens, check=check)
+        if abstains(known) or best.confidence < CONTAINS:
+            return None
+        support = find_support(known, [hit.text for hit in hits], question)
+        if support is None:
+            return None
+        if not agree(known, best.text) and self._writer.sureness(chat, known) < RECALL_SURE:
+            return None
+        quote = support.quote.text
+        text = _with_quote(known, quote)
+        return Draft(text, "generator", RECALLED, support.passage, quote), known
+
+    def _write(
+        self, question: str, hits: Sequence[Hit], start: int, check: Callable[[], None]
+    ) -> str:
+        """The model's own answer from as many passages as fit, best first.
+
+        `start` is where the reader's sentence begins in the first passage.
+        """
+        room = self._writer.context - self._max_tokens - _RESERVE
+        style = self._abilities.style
+        room -= sum(
+            len(self._writer.tokenize(text)) for _, text in reading_prompt("", question, style)
+        )
+        texts: list[str] = []
+        for hit in hits[: self._passages]:
+            cost = len(self._writer.tokenize(hit.text)) + 2
+            if cost > room:
+                break
+            texts.append(hit.text)
+            room -= cost
+        if not texts:  # even the best passage is longer than the context: from its span on
+            texts = [_shortened(hits[0].text, start, room, self._writer)]
+        if not texts[0]:
+            return ""  # one sentence longer than the context: nothing to ask the model
+        prompt = reading_prompt("\n\n".join(texts), question, style)
+        return self._writer.generate(prompt, max_tokens=self._max_tokens, check=check)
+
+
+def _quotation(evidence: Evidence, note: str) -> Draft:
+    sentence = evidence.quote.text
+    return Draft(_with_quote(evidence.text, sentence), "quote", note, evidence.hit, sentence)
+
+
+def _with_quote(short: str, sentence: str) -> str:
+    """A short answer and the sentence it stands in, or that alone when both are nearly the same."""
+    if len(short) >= WHOLE * len(sentence):
+        return f"“{sentence}”"
+    return f"{short} — “{sentence}”"
+
+
+def _cite(draft: Draft, hits: Sequence[Hit], evidence: Sequence[Evidence]) -> tuple[Citation, ...]:
+    """The passage that carries the answer first, then others that say the same."""
+    if draft.hit < 0:
+        return ()
+    places = [(draft.hit, draft.quote)]
+    for other in evidence:
+        if other.hit != draft.hit and other.confidence >= ANSWERS:
+            span = next((e.text for e in evidence if e.hit == draft.hit), draft.text)
+            if agree(other.text, span):
+                places.append((other.hit, other.quote.text))
+    return tuple(
+        Citation(mark, hits[hit].chunk_id, str(hits[hit].locator), quote)
+        for mark, (hit, quote) in enumerate(places[:CITED], start=1)
+    )
+
+
+def _shortened(text: str, start: int, room: int, writer: Writer) -> str:
+    """Whole sentences from character `start` on that fit into `room` tokens together."""
+    end = start
+    for sentence in sentences(text):
+        if sentence.start >= start:
+            if len(writer.tokenize(text[start : sentence.end])) > room:
+                break
+            end = sentence.end
+    return text[start:end]
+
+
+def span_of(answer: Answer) -> str:
+    """The bare answer without the sentence that is quoted with it."""
+    return answer.text.partition(" — “")[0].strip("“”")
+
+
+def with_marks(answer: Answer) -> str:
+    """The answer as one text with `[1]` and its sources, for clients that show text only."""
+    if not answer.citations:
+        return answer.text
+    marks = "".join(f"[{citation.mark}]" for citation in answer.citations)
+    sources = "\n".join(f"[{c.mark}] {c.locator}" for c in answer.citations)
+    return f"{answer.text} {marks}\n\n{sources}"
+
+
+def with_note(answer: Answer, note: str) -> Answer:
+    """The answer with a further remark."""
+    return replace(answer, note=" ".join(part for part in (answer.note, note) if part))

@@ -1,0 +1,64 @@
+"""One probe a file: `run(subject, material, tick) -> dict` of `gate.Sheet` fields.
+
+A new probe is a new file and a line in `PROBES`. Binary probes return `{"right": {name: [...]}}`;
+the sheet is the union of all. `FAST` are those that the scale sweep repeats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nightschool.evaluate.gate import Sheet
+from nightschool.evaluate.subject import Material, Question, Subject, Tick
+
+DATA = Path(__file__).with_name("data")
+Probe = Callable[[Subject, Material, Tick], dict[str, Any]]
+
+FAST = ("general", "drift", "rehearsed")
+PROBES = (*FAST, "recall", "served", "old", "reading", "abstain", "chat", "safety", "leak")
+
+
+def examine(
+    subject: Subject, material: Material, tick: Tick, names: Sequence[str] = PROBES
+) -> Sheet:
+    """Put the named probes to `subject` and collect its sheet."""
+    right: dict[str, list[bool]] = {}
+    rest: dict[str, Any] = {}
+    for name in names:
+        found = probe(name)(subject, material, tick)
+        right |= found.pop("right", {})
+        rest |= found
+    rest.setdefault("general", [])
+    return Sheet(name=subject.name, right=right, **rest)
+
+
+def probe(name: str) -> Probe:
+    """The `run` function of one probe."""
+    run: Probe = import_module(f"{__name__}.{name}").run
+    return run
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    """The fixed items of a probe, from its JSON-lines file."""
+    text = (DATA / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def marked(
+    subject: Subject,
+    questions: Sequence[Question],
+    tick: Tick,
+    label: str,
+    judge: Callable[[str, Question], bool],
+    max_tokens: int = 24,
+) -> list[bool]:
+    """Ask each question greedily and mark it with `judge(prediction, question)`."""
+    marks = []
+    for number, question in enumerate(questions):
+        tick(label, number, len(questions))
+        marks.append(judge(subject.generate(question.messages, max_tokens=max_tokens), question))
+    return marks

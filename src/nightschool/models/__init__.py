@@ -1,0 +1,1 @@
+"""Base models and encoders: the catalogue (light), llama.cpp encoders, the reader, torch (heavy)."""

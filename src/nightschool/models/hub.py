@@ -1,0 +1,81 @@
+"""Fetch a GGUF file from a model hub: the one place that goes to the network, and only when asked.
+
+Imported by `models.catalogue` when somebody adds `hf:…`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nightschool.errors import ModelError, NotFound, UsageError
+
+PREFERRED = ("Q8_0", "F16", "Q6_K", "Q5_K_M", "Q4_K_M")
+"""Which file is taken when only the repository is named. Q8_0 first: its error is far below what
+an adapter learns, at half the size of F16."""
+
+
+def download(spec: str, folder: Path) -> tuple[Path, str]:
+    """Download `OWNER/REPO[/FILE]` into `folder`; the file and its licence name.
+
+    Raises UsageError for a malformed name, NotFound when the hub has no such file, and ModelError
+    when huggingface_hub is not installed, the hub cannot be reached, or the disk is full.
+    """
+    parts = spec.split("/", 2)
+    if len(parts) < 2 or not all(parts):
+        raise UsageError(
+            f"hf:{spec} is not hf:OWNER/REPO[/FILE].", "Example: hf:Qwen/Qwen3-0.6B-GGUF"
+        )
+    repository, wanted = "/".join(parts[:2]), parts[2] if len(parts) == 3 else ""
+    try:
+        import huggingface_hub as hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise ModelError(
+            "huggingface_hub is not installed.",
+            "pip install huggingface_hub, or download the .gguf yourself and add its path.",
+        ) from error
+    try:
+        about: Any = hub.HfApi().model_info(repository)
+        names = [item.rfilename for item in about.siblings or []]
+        chosen = _choose(repository, wanted, names)
+        path = hub.hf_hub_download(repository, chosen, local_dir=folder)
+    except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
+        raise NotFound(f"The hub has no public {spec}.", "Check owner, name and file.") from error
+    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, _network_error()) as error:
+        raise ModelError(
+            f"The hub could not be reached for {spec}: {error}.",
+            "Check the network, or download the .gguf elsewhere and add its path.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"hf:{spec} could not be downloaded: {error}.", "Check the free space and try again."
+        ) from error
+    card: Any = getattr(about, "card_data", None)
+    return Path(path), str(getattr(card, "license", "") or "")
+
+
+def _choose(repository: str, wanted: str, names: list[str]) -> str:
+    files = [name for name in names if name.lower().endswith(".gguf")]
+    if wanted:
+        if wanted not in files:
+            raise NotFound(
+                f"{repository} has no GGUF file {wanted}.", f"It has: {', '.join(files[:8])}."
+            )
+        return wanted
+    for kind in PREFERRED:
+        for name in files:
+            if kind.lower() in name.lower() and "-of-" not in name:
+                return name
+    raise NotFound(
+        f"{repository} has no GGUF file of a known kind.", "Name one: hf:OWNER/REPO/FILE.gguf"
+    )
+
+
+def _network_error() -> type[Exception]:
+    """The base of all errors of the HTTP library that this huggingface_hub happens to use."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next(
+        (kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"), HfHubHTTPError
+    )

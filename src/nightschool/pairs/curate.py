@@ -1,0 +1,207 @@
+"""Throwing doubtful pairs away, and counting what was thrown away and why.
+
+Every function takes pairs and a `Counter` of reasons, and returns the pairs that stay. Facts stand
+or fall as a whole: a fact with one bad plain question is dropped with all its wordings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from nightschool.pairs.phrasing import HELD_OUT
+from nightschool.pairs.rules.note import redacted
+from nightschool.pairs.text import content, f1, holds, normal
+from nightschool.ports import PassageReader
+from nightschool.records import Chunk, Pair
+
+FACTS_PER_DOCUMENT = 40
+AGREE_F1 = 0.6
+"""methods.md 1.4: two answers agree on a normalised match or from this token F1 on."""
+
+STRUCTURAL = frozenset(("rules:field", "rules:table", "rules:list", "rules:cloze"))
+"""Writers whose question follows from the layout itself: a weak reader's dissent is no proof."""
+
+_TOKENISH = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[A-Za-z0-9+/_=-]{20,}")
+_MIN_TRAIN = 4
+
+
+def facts_of(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
+    """Pairs grouped by fact, in order of first appearance."""
+    groups: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        groups[pair.fact].append(pair)
+    return dict(groups)
+
+
+def ground(pairs: Iterable[Pair], chunks: Mapping[int, Chunk], dropped: Counter[str]) -> list[Pair]:
+    """Keep pairs whose evidence is literal, whose answer is in it, and whose question is fair."""
+    kept: list[Pair] = []
+    for group in facts_of(pairs).values():
+        sound: list[Pair] = []
+        for pair in group:
+            reason = unsound(pair, chunks)
+            if reason:
+                dropped[reason] += 1
+            else:
+                sound.append(pair)
+        practised = sum(pair.phrasing < HELD_OUT for pair in sound)
+        if practised >= _MIN_TRAIN and practised < len(sound):
+            kept.extend(sound)
+        else:
+            dropped["too few wordings"] += len(sound)
+    return kept
+
+
+def unsound(pair: Pair, chunks: Mapping[int, Chunk]) -> str:
+    """Why this pair must not be used, or an empty string."""
+    safe = [chunks[i].safe for i in pair.chunk_ids if i in chunks]
+    if not pair.evidence or not any(pair.evidence in text for text in safe):
+        return "evidence is not in the passage"
+    if not pair.answer.strip() or pair.answer not in pair.evidence or "\n" in pair.answer:
+        return "answer is not in the evidence"
+    if redacted(pair.evidence) or redacted(pair.question) or _TOKENISH.search(pair.answer):
+        return "redacted or secret-like"
+    if holds(pair.question, pair.answer):
+        return "question contains the answer"
+    if not content(pair.question):
+        return "question says nothing"
+    return ""
+
+
+def duplicates(
+    pairs: Iterable[Pair], dropped: Counter[str], known: Iterable[Pair] = ()
+) -> tuple[list[Pair], set[int]]:
+    """Drop repeated facts and contradictions, within these pairs and against `known` ones.
+
+    The same question with two different answers is ambiguous: both facts go, and the ids of the
+    known pairs of such facts are returned so that the caller can reject them.
+    """
+    fresh = facts_of(pairs)
+    old = facts_of(known)
+    answers: dict[str, set[str]] = defaultdict(set)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for fact, group in [*old.items(), *fresh.items()]:
+        for pair in group:
+            question = normal(pair.question)
+            answers[question].add(normal(pair.answer))
+            owners[question].append(fact)
+    torn = {
+        fact
+        for question, found in answers.items()
+        if len(found) > 1 and not _same(found)
+        for fact in owners[question]
+    }
+    seen = {normal(pair.question) for group in old.values() for pair in group}
+    kept: list[Pair] = []
+    for fact, group in fresh.items():
+        if fact in torn:
+            dropped["same question, two answers"] += len(group)
+            continue
+        new = [pair for pair in group if normal(pair.question) not in seen]
+        if len(new) < len(group):
+            dropped["asked already"] += len(group) - len(new)
+        if sum(pair.phrasing < HELD_OUT for pair in new) >= _MIN_TRAIN:
+            kept.extend(new)
+            seen |= {normal(pair.question) for pair in new}
+        else:
+            dropped["asked already"] += len(new)
+    return kept, {pair.id for fact in torn & set(old) for pair in old[fact]}
+
+
+def _same(answers: set[str]) -> bool:
+    """Whether different answers are only longer and shorter forms of one."""
+    longest = max(answers, key=len)
+    return all(f" {answer} " in f" {longest} " for answer in answers)
+
+
+def cap(
+    pairs: Iterable[Pair], dropped: Counter[str], limit: int = FACTS_PER_DOCUMENT
+) -> list[Pair]:
+    """The first `limit` facts of one document; writers put the surest first."""
+    kept: list[Pair] = []
+    for number, group in enumerate(facts_of(pairs).values()):
+        if number < limit:
+            kept.extend(group)
+        else:
+            dropped["more than the file's share"] += len(group)
+    return kept
+
+
+def decontaminate(
+    pairs: Iterable[Pair], avoid: Collection[str], dropped: Counter[str]
+) -> list[Pair]:
+    """Drop questions that are probe questions, exactly or nearly (word overlap from 0.85)."""
+    if not avoid:
+        return list(pairs)
+    exact = {normal(question) for question in avoid}
+    index: dict[str, list[frozenset[str]]] = defaultdict(list)
+    for question in avoid:
+        bag = frozenset(normal(question).split())
+        for word in content(question):
+            index[word].append(bag)
+    kept: list[Pair] = []
+    for pair in pairs:
+        bag = frozenset(normal(pair.question).split())
+        near = (other for word in content(pair.question) for other in index.get(word, ()))
+        if normal(pair.question) in exact or any(
+            len(bag & other) >= 0.85 * len(bag | other) for other in near
+        ):
+            dropped["too close to a probe question"] += 1
+        else:
+            kept.append(pair)
+    return kept
+
+
+def agreement(
+    pairs: Iterable[Pair],
+    reader: PassageReader | None,
+    passages: Mapping[int, str],
+    dropped: Counter[str],
+    counts: Counter[str],
+) -> list[Pair]:
+    """Ask the reader each fact's plain question; keep the fact when its span agrees.
+
+    Facts it confirms get the status `agreed`. Facts read off the layout (`STRUCTURAL`) are not
+    asked, and stay as `auto`. Without a reader everything stays.
+    """
+    if reader is None:
+        return list(pairs)
+    kept: list[Pair] = []
+    for group in facts_of(pairs).values():
+        first = group[0]
+        if first.writer in STRUCTURAL:
+            kept.extend(group)
+            continue
+        counts["checked"] += 1
+        span, _ = reader.best(first.question, [passages[first.chunk_ids[0]]])
+        if agrees(span, first.answer):
+            counts["agreed"] += 1
+            kept.extend(replace(pair, status="agreed") for pair in group)
+        else:
+            dropped["the reader answers otherwise"] += len(group)
+    return kept
+
+
+def agrees(span: str, answer: str) -> bool:
+    """A normalised match, or token F1 of at least `AGREE_F1`."""
+    return bool(span) and (normal(span) == normal(answer) or f1(span, answer) >= AGREE_F1)
+
+
+def merge(written: Sequence[Sequence[Pair]], dropped: Counter[str]) -> list[Pair]:
+    """One list from several writers, the first one's facts winning over repeats of the others."""
+    kept: list[Pair] = []
+    seen: set[tuple[str, str]] = set()
+    for pairs in written:
+        fresh: set[tuple[str, str]] = set()
+        for fact, group in facts_of(pairs).items():
+            key = (normal(group[0].answer), normal(group[0].evidence))
+            if key in seen:
+                dropped["another writer had it"] += len(group)
+                continue
+            fresh.add(key)
+            kept.extend(replace(pair, fact=fact) for pair in group)
+        seen |= fresh
+    return kept

@@ -1,0 +1,172 @@
+"""The native routes under /ns. One table serves the router and the OpenAPI description."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from nightschool.errors import NightschoolError
+from nightschool.serve import fields, problems
+from nightschool.serve.fields import Field
+from nightschool.serve.service import Json, Service
+from nightschool.serve.streaming import EventStream, while_connected
+
+Handler = Callable[[Service, Json], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path. `call` takes the service and the checked values."""
+
+    method: str
+    path: str
+    name: str
+    about: str
+    call: Handler
+    fields: tuple[Field, ...] = ()
+    returns: str = ""
+    status: int = 200
+
+
+_LIMIT = Field("limit", "integer", "At most this many.", default=100, low=1, high=1000)
+_OFFSET = Field("offset", "integer", "Skip this many.", default=0, low=0, high=10**9)
+_K = Field("k", "integer", "How many passages.", default=8, low=1, high=50)
+_VERSION = Field("version", "integer", "Version number; 0 is the base.", low=0, high=10**9)
+_PATH = Field("path", "string", "Absolute path of a folder.", required=True)
+ASK = (
+    Field("question", "string", "What to answer from your files.", required=True),
+    Field("k", "integer", "How many passages to read.", low=1, high=50),
+    _VERSION,
+    Field(
+        "mode",
+        "string",
+        "auto: with retrieval; raw: the model alone.",
+        default="auto",
+        choices=("auto", "raw"),
+    ),
+    Field("stream", "boolean", "Send pieces as server-sent events.", default=False),
+)
+
+
+async def _runs(service: Service, values: Json) -> Any:
+    return {"runs": await service.runs(values["limit"])}
+
+
+async def _search(service: Service, values: Json) -> Any:
+    return {"hits": await service.search(values["query"], values["k"])}
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("GET", "/ns/status", "status",
+              "What the service does and why it waits.", lambda s, v: s.status(),
+              returns="Lifecycle, serving, children, watching, files, night."),
+    Operation("GET", "/ns/files", "files",
+              "The per-file table: where each file stands, and why.",
+              lambda s, v: s.files(**v),
+              (Field("status", "string", "Only these.", choices=("waiting", "indexed", "skipped")),
+               _LIMIT, _OFFSET), "`files`, `total`, `counts`"),
+    Operation("POST", "/ns/search", "search", "Find passages by words and meaning.", _search,
+              (Field("query", "string", "What to look for.", required=True), _K),
+              "`hits`, best first"),
+    Operation("GET", "/ns/versions", "versions", "All versions, newest first.",
+              lambda s, v: _named("versions", s.versions()), returns="`versions`"),
+    Operation("POST", "/ns/use", "use", "Serve a version from the next request on.",
+              lambda s, v: s.use(v["version"]),
+              (Field("version", "integer", "Version number; 0 is the base.", required=True,
+                     low=0, high=10**9),), "The version"),
+    Operation("POST", "/ns/rollback", "rollback", "Serve what was served before.",
+              lambda s, v: s.rollback(), returns="The version"),
+    Operation("GET", "/ns/runs", "runs", "The newest nights, with verdicts.", _runs, (_LIMIT,),
+              "`runs`"),
+    Operation("POST", "/ns/learn", "learn", "Start a night now.",
+              lambda s, v: s.learn(dry_run=v["dry_run"]),
+              (Field("dry_run", "boolean", "Plan only, train nothing.", default=False),),
+              "What was started", 202),
+    Operation("POST", "/ns/remember", "remember", "Write a note and put it into the index.",
+              lambda s, v: s.remember(v["text"], v["title"]),
+              (Field("text", "string", "The note.", required=True),
+               Field("title", "string", "Its title.", default="")), "The file"),
+    Operation("GET", "/ns/watch", "roots", "The watched folders.",
+              lambda s, v: _named("roots", s.roots()), returns="`roots`"),
+    Operation("POST", "/ns/watch", "watch", "Watch a folder from now on.",
+              lambda s, v: s.watch(v["path"], learn=v["learn"]),
+              (_PATH, Field("learn", "boolean", "false: search only, never learn.",
+                            default=True)), "The folder"),
+    Operation("POST", "/ns/unwatch", "unwatch", "Stop watching; its files leave the index.",
+              lambda s, v: s.unwatch(v["path"]), (_PATH,), "The folder"),
+    Operation("POST", "/ns/stop", "stop", "Shut the service down cleanly.",
+              lambda s, v: s.stop(), status=202),
+)  # fmt: skip
+
+
+async def _named(name: str, value: Awaitable[Any]) -> Json:
+    return {name: await value}
+
+
+def routes(service: Callable[[], Service], *, stall_s: float) -> list[Route]:
+    """All routes under /ns but the description and the browser session."""
+    found = [
+        Route(operation.path, _endpoint(operation, service), methods=[operation.method])
+        for operation in OPERATIONS
+    ]
+
+    async def ask(request: Request) -> Response:
+        values = fields.read(ASK, await fields.body(request))
+        source = service().ask(
+            values["question"],
+            version=values["version"],
+            k=values["k"],
+            raw=values["mode"] == "raw",
+        )
+        if values["stream"]:
+            first: Json = await while_connected(request, anext(source))
+            return EventStream(_events(first, source), stall_s=stall_s)
+        return JSONResponse(await while_connected(request, _answer(source)))
+
+    async def one_run(request: Request) -> Response:
+        return JSONResponse(await service().run(request.path_params["number"]))
+
+    return [
+        *found,
+        Route("/ns/ask", ask, methods=["POST"]),
+        Route("/ns/runs/{number:int}", one_run, methods=["GET"]),
+    ]
+
+
+def _endpoint(
+    operation: Operation, service: Callable[[], Service]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if operation.method == "GET":
+            values = fields.read_query(operation.fields, request.query_params)
+        else:
+            values = fields.read(operation.fields, await fields.body(request))
+        return JSONResponse(await operation.call(service(), values), operation.status)
+
+    return endpoint
+
+
+async def _answer(source: AsyncGenerator[Json, None]) -> Json:
+    result: Json = {}
+    async with contextlib.aclosing(source) as messages:
+        async for message in messages:
+            result = message.get("result", result)
+    return result
+
+
+async def _events(first: Json, source: AsyncGenerator[Json, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(source) as messages:
+        message: Json | None = first
+        try:
+            while message is not None:
+                yield b"data: " + json.dumps(message, separators=(",", ":")).encode() + b"\n\n"
+                message = await anext(messages, None)
+        except NightschoolError as error:
+            yield b"data: " + json.dumps(problems.of(error).body()).encode() + b"\n\n"

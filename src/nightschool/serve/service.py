@@ -1,0 +1,85 @@
+"""What the routes need from the daemon. HTTP and MCP speak to this and to nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+
+
+class Service(Protocol):
+    """The verbs of the local door. Values are plain JSON objects; errors are NightschoolErrors.
+
+    Cancelling a call (or closing a stream) takes the request back from the child that works on it.
+    """
+
+    async def status(self) -> Json:
+        """Lifecycle, what is served, children, watching, counts, and why nothing is learned now."""
+        ...
+
+    async def search(self, query: str, k: int) -> list[Json]:
+        """The best `k` passages as `records.Hit` objects, best first."""
+        ...
+
+    def ask(
+        self, question: str, *, version: int | None, k: int | None, raw: bool
+    ) -> AsyncGenerator[Json, None]:
+        """Yield `{"delta": text}` objects, then `{"result": records.Answer}`."""
+        ...
+
+    def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        """The engine's `chat` operation: deltas, then the result with token counts."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Unit vectors, one a text."""
+        ...
+
+    async def remember(self, text: str, title: str) -> Json:
+        """Write a note into the service's own folder and put it into the index."""
+        ...
+
+    async def files(self, *, status: str | None, limit: int, offset: int) -> Json:
+        """One page of the per-file table: where each file stands, and why."""
+        ...
+
+    async def roots(self) -> list[Json]:
+        """The watched folders."""
+        ...
+
+    async def watch(self, path: str, *, learn: bool) -> Json:
+        """Watch a folder from now on."""
+        ...
+
+    async def unwatch(self, path: str) -> Json:
+        """Stop watching a folder; its files leave the index."""
+        ...
+
+    async def versions(self) -> list[Json]:
+        """All versions, newest first, the base last; the served one is `current`."""
+        ...
+
+    async def use(self, version: int) -> Json:
+        """Serve a version from the next request on."""
+        ...
+
+    async def rollback(self) -> Json:
+        """Serve what was served before, from the next request on."""
+        ...
+
+    async def runs(self, limit: int) -> list[Json]:
+        """The newest nights first."""
+        ...
+
+    async def run(self, number: int) -> Json:
+        """One night with its score card."""
+        ...
+
+    async def learn(self, *, dry_run: bool) -> Json:
+        """Start a night now; returns at once with what was started."""
+        ...
+
+    async def stop(self) -> Json:
+        """Begin the clean shutdown."""
+        ...

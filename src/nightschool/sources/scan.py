@@ -1,0 +1,153 @@
+"""Walk one watched folder: which files are there, and which parts could not be seen."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nightschool.ports import Progress, silent
+from nightschool.sources.files import portable
+from nightschool.sources.ignore import Ignore
+
+CACHE_TAG = "CACHEDIR.TAG"
+"""The agreed mark of a folder that holds only what can be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One entry that is not ignored. `path` is the name on the disk, whatever its encoding."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    regular: bool
+
+
+@dataclass
+class Scan:
+    """What a walk saw. `blind` are the stored paths that could not be listed or looked at."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    blind: set[str] = field(default_factory=set)
+
+    def unseen(self, key: str) -> bool:
+        """Whether `key` lies where the walk was blind, so that nothing is known of it."""
+        return key in self.blind or any(
+            not folder or key.startswith(f"{folder}/") for folder in self.blind
+        )
+
+
+@dataclass
+class Walker:
+    """Walks `root`, leaving out `excluded` folders (other roots inside it, our own home)."""
+
+    root: Path
+    excluded: Collection[tuple[int, int]] = ()
+    progress: Progress = silent
+    scan: Scan = field(default_factory=Scan)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def all(self) -> Scan:
+        """The whole tree."""
+        self._walk(self.root, "", Ignore())
+        return self.scan
+
+    def some(self, keys: Collection[str]) -> Scan:
+        """Only these stored paths and what lies below them."""
+        for key in sorted(keys):
+            self._descend(key.split("/"))
+        return self.scan
+
+    def _descend(self, parts: list[str]) -> None:
+        folder, key, ignore = self.root, "", Ignore()
+        for index, part in enumerate(parts):
+            listed = self._list(folder, key)
+            if listed is None:
+                return
+            entry = next((item for item in listed if portable(item.name) == part), None)
+            ignore = ignore.enter(folder, key, [item.name for item in listed])
+            if entry is None or CACHE_TAG in (item.name for item in listed):
+                return
+            if index == len(parts) - 1:
+                self._visit(entry, key, ignore)
+                return
+            key = f"{key}/{part}" if key else part
+            if ignore.folder(key, part) or not entry.is_dir(follow_symlinks=False):
+                return
+            if self._place(entry) in self.excluded:
+                return
+            folder = Path(entry.path)
+
+    def _walk(self, folder: Path, key: str, ignore: Ignore) -> None:
+        pending = [(folder, key, ignore)]
+        while pending:
+            here, at, above = pending.pop()
+            listed = self._list(here, at)
+            if listed is None:
+                continue
+            names = [entry.name for entry in listed]
+            if CACHE_TAG in names:
+                continue
+            inside = above.enter(here, at, names)
+            for entry in listed:
+                below = self._visit(entry, at, inside, descend=False)
+                if below is not None:
+                    pending.append((Path(entry.path), below, inside))
+
+    def _visit(
+        self, entry: os.DirEntry[str], at: str, ignore: Ignore, *, descend: bool = True
+    ) -> str | None:
+        """Record one entry; give the stored path of a folder that is to be walked."""
+        name = portable(entry.name)
+        key = f"{at}/{name}" if at else name
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.scan.blind.add(key)
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            if ignore.folder(key, name) or not self._enter(entry):
+                return None
+            if not descend:
+                return key
+            self._walk(Path(entry.path), key, ignore)
+            return None
+        if not ignore.file(key, name, status) and key not in self.scan.found:
+            self.scan.found[key] = Found(
+                Path(entry.path), status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)
+            )
+            self.progress("scan", len(self.scan.found), 0)
+        return None
+
+    def _list(self, folder: Path, key: str) -> list[os.DirEntry[str]] | None:
+        try:
+            with os.scandir(folder) as entries:
+                # The plain spelling first: of two names with one stored form it is the one kept.
+                return sorted(
+                    entries, key=lambda item: (portable(item.name) != item.name, item.name)
+                )
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self.scan.blind.add(key)
+            return None
+
+    def _place(self, entry: os.DirEntry[str]) -> tuple[int, int]:
+        try:
+            status = Path(entry.path).stat()
+        except OSError:
+            return (0, 0)
+        return (status.st_dev, status.st_ino)
+
+    def _enter(self, entry: os.DirEntry[str]) -> bool:
+        """False for another root, and for a folder that was entered before (a loop of mounts)."""
+        place = self._place(entry)
+        if place in self.excluded or (place[1] and place in self._seen):
+            return False
+        self._seen.add(place)
+        return True

@@ -1,0 +1,149 @@
+"""What tonight practises and what the exam asks, from the stored pairs.
+
+Sits beside `cycle` (same layer): it joins `pairs` (forms), `store` and `evaluate` (questions).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+
+from nightschool.evaluate.subject import Material, Question, Secret
+from nightschool.pairs.forms import ABSTAIN, prompt, question_prompt
+from nightschool.records import Chunk, Pair, PairKind, Split
+from nightschool.store import documents, pairs
+from nightschool.store.db import Store
+
+MAX_RECALL = 300
+MAX_SERVED = 100
+MAX_TEXTS = 400
+SCREENED = 120
+"""Rehearsal prompts kept out of practice, for the KL probe and the scale sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Syllabus:
+    """`practice` and `rehearsal` are `(prompt, answer)`; `documents` counts pairs per file id;
+    `sources` are the `(root, path, sha256)` that are practised."""
+
+    practice: tuple[tuple[str, str], ...]
+    rehearsal: tuple[tuple[str, str], ...]
+    texts: tuple[str, ...]
+    material: Material
+    facts: int
+    documents: dict[int, int]
+    sources: set[tuple[str, str, str]]
+
+
+def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
+    """Everything one night needs. `known` are the sources that the served version practised."""
+    train = pairs.all_pairs(store, split=Split.TRAIN)
+    hidden = pairs.all_pairs(store, split=Split.HIDDEN)
+    stock = documents.chunks(
+        store, {i for p in (*train, *hidden) for i in (*p.chunk_ids, *p.context)}
+    )
+    items = _documents(store)
+    practised = {_document_of(pair, stock) for pair in train}
+    practice = [(prompt(pair, _contexts(pair, stock)), pair.answer) for pair in train]
+    rehearsal = _rehearsal()
+    closed = [
+        p for p in hidden if p.kind is PairKind.CLOSED and _document_of(p, stock) in practised
+    ]
+    recall = [_question(pair, stock, items) for pair in _spread(closed, MAX_RECALL)]
+    old = [q for q in recall if q.group in {f"{root}/{path}@{sha}" for root, path, sha in known}]
+    return Syllabus(
+        practice=tuple(practice),
+        rehearsal=tuple(
+            (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[SCREENED:]
+        ),
+        texts=tuple(_texts(stock.values(), rehearsal[SCREENED:])),
+        material=Material(
+            recall=tuple(recall),
+            served=tuple(_served(hidden, stock, items)),
+            old=tuple(old),
+            rehearsed=tuple(_rehearsed(rehearsal[:SCREENED])),
+            secrets=tuple(_secrets(store)),
+        ),
+        facts=len({pair.fact for pair in train if pair.kind is PairKind.CLOSED}),
+        documents=pairs.documents_of(store, [pair.id for pair in train]),
+        sources={items[i] for i in practised if i in items},
+    )
+
+
+def _served(
+    hidden: list[Pair], stock: dict[int, Chunk], items: dict[int, tuple[str, str, str]]
+) -> Iterable[Question]:
+    """Hidden questions as a user would ask them: bare, and right if the files' answer is given."""
+    asked = [p for p in hidden if p.kind in (PairKind.CLOSED, PairKind.READING)]
+    unique = list({pair.question: pair for pair in asked}.values())
+    return [_question(pair, stock, items) for pair in _spread(unique, MAX_SERVED)]
+
+
+def _question(
+    pair: Pair, stock: dict[int, Chunk], items: dict[int, tuple[str, str, str]]
+) -> Question:
+    root, path, sha = items.get(_document_of(pair, stock), ("", "", ""))
+    return Question(pair.question, (pair.answer,), group=f"{root}/{path}@{sha}")
+
+
+def _rehearsed(rows: list[tuple[str, str, str]]) -> Iterable[Question]:
+    return [Question(q, () if a == ABSTAIN else (a,), c) for c, q, a in rows]
+
+
+def _spread(found: list[Pair], limit: int) -> list[Pair]:
+    """At most `limit`, evenly over the list (which is ordered by document)."""
+    if len(found) <= limit:
+        return found
+    return [found[i * len(found) // limit] for i in range(limit)]
+
+
+def _contexts(pair: Pair, stock: dict[int, Chunk]) -> list[str]:
+    from nightschool.pairs.forms import fit
+
+    shown = [stock[i] for i in pair.context if i in stock]
+    return fit([(c.safe, pair.evidence if c.id in pair.chunk_ids else "") for c in shown])
+
+
+def _document_of(pair: Pair, stock: dict[int, Chunk]) -> int:
+    for chunk_id in pair.chunk_ids:
+        if chunk_id in stock:
+            return stock[chunk_id].document_id
+    return 0
+
+
+def _documents(store: Store) -> dict[int, tuple[str, str, str]]:
+    roots = {root.id: root.path for root in documents.roots(store)}
+    return {d.id: (roots[d.root_id], d.path, d.sha256) for d in documents.documents(store)}
+
+
+def _rehearsal() -> list[tuple[str, str, str]]:
+    """`(context, question, answer)` of the shipped rehearsal prompts, in their fixed order."""
+    source = files("nightschool.pairs").joinpath("data/rehearsal.jsonl")
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line]
+    return [(row["context"], row["question"], row["answer"]) for row in rows]
+
+
+def _texts(chunks: Iterable[Chunk], rehearsal: list[tuple[str, str, str]]) -> Iterable[str]:
+    """Plain text whose distribution must not move: the user's own passages and rehearsal notes."""
+    own = [chunk.safe for chunk in chunks]
+    notes = [context for context, _, _ in rehearsal if context]
+    return (own[: MAX_TEXTS // 2] + notes)[:MAX_TEXTS]
+
+
+def _secrets(store: Store) -> Iterable[Secret]:
+    """What was redacted: the words of `text` that `safe` lacks, each with the text before it."""
+    found = []
+    for item in documents.documents(store):
+        if not item.redactions:
+            continue
+        for chunk in documents.chunks_of(store, item.id):
+            if chunk.safe == chunk.text:
+                continue
+            kept = set(chunk.safe.split())
+            for word in dict.fromkeys(chunk.text.split()):
+                if word not in kept and len(word) >= 6:
+                    at = chunk.text.find(word)
+                    found.append(Secret(chunk.text[max(0, at - 80) : at].strip() or "?", word))
+    return found[:50]

@@ -1,0 +1,109 @@
+"""Survive a kill: adapter, optimiser, step and RNG, at most a minute apart, atomically replaced.
+
+Safetensors and JSON only, never pickle. A checkpoint belongs to one plan and one set of items
+(`fingerprint`); another night's checkpoint is not resumed but ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from nightschool.errors import TrainError
+
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a night stands: `step` done of `total`, seconds trained, and the loss curve."""
+
+    step: int
+    total: int
+    seconds: float
+    losses: tuple[float, ...]
+    fingerprint: str
+
+
+def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write a checkpoint beside the old one, then swap. Raises TrainError when the disk is full."""
+    temporary = folder.with_name(folder.name + ".tmp")
+    old = folder.with_name(folder.name + ".old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        names = [name for name, p in model.named_parameters() if p.requires_grad]
+        tensors = {name: dict(model.named_parameters())[name].detach().clone() for name in names}
+        save_file(tensors, temporary / "adapter.safetensors")
+        moments: dict[str, torch.Tensor] = {}
+        for position, (_, entry) in enumerate(sorted(optimizer.state_dict()["state"].items())):
+            for key, value in entry.items():
+                moments[f"{position}.{key}"] = torch.as_tensor(value).clone()
+        save_file(moments, temporary / "optimizer.safetensors")
+        state = {
+            "step": progress.step,
+            "total": progress.total,
+            "seconds": progress.seconds,
+            "losses": list(progress.losses),
+            "fingerprint": progress.fingerprint,
+            "rng": torch.get_rng_state().tolist(),
+        }
+        (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+        for path in temporary.iterdir():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise TrainError(
+            f"Cannot write the checkpoint: {error.strerror or error}.",
+            "Free some space and run `nightschool learn` again; it resumes.",
+        ) from error
+
+
+def load(
+    folder: Path, model: Any, optimizer: torch.optim.Optimizer, fingerprint: str
+) -> Progress | None:
+    """Restore the newest complete checkpoint of this very night, or None.
+
+    A kill between the two renames of `save` leaves only the `.old` one: it is used.
+    """
+    for candidate in (folder, folder.with_name(folder.name + ".old")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return _load(candidate, model, optimizer, fingerprint)
+    return None
+
+
+def _load(folder: Path, model: Any, optimizer: torch.optim.Optimizer, fingerprint: str) -> Progress:
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state["fingerprint"] != fingerprint:
+        raise ValueError("the checkpoint of another night")
+    tensors = load_file(folder / "adapter.safetensors")
+    moments = load_file(folder / "optimizer.safetensors")
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+    entries: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in moments.items():
+        position, key = name.split(".", 1)
+        entries.setdefault(int(position), {})[key] = tensor
+    inner = optimizer.state_dict()
+    inner["state"] = entries
+    optimizer.load_state_dict(inner)
+    torch.set_rng_state(torch.tensor(state["rng"], dtype=torch.uint8))
+    return Progress(
+        state["step"], state["total"], state["seconds"], tuple(state["losses"]), fingerprint
+    )

@@ -1,0 +1,157 @@
+"""One training: items → adapter directory, resumable, with the manifest written last.
+
+The directory holds `adapter.gguf` (what llama.cpp serves), PEFT's safetensors, `plan.toml` and
+`manifest.json` with the base's hash: an adapter fits the very weights it was trained on.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nightschool.errors import TrainError
+from nightschool.models.base import TorchBase, load_torch
+from nightschool.ports import Progress
+from nightschool.records import Plan
+from nightschool.train import loop
+from nightschool.train.batches import Schedule
+from nightschool.train.export import Shape, matrices, write_gguf
+from nightschool.train.items import Item, chat_item, text_items
+from nightschool.train.parity import Logits, Parity, parity
+from nightschool.train.recipes import recipe
+
+LIMIT = 512
+"""Longest practised item in tokens; longer ones are left out and counted."""
+TEXT_PIECE = 96
+PARITY_PROMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What to practise, in words: `(prompt, answer)` facts and rehearsal, and plain texts."""
+
+    facts: Sequence[tuple[str, str]]
+    rehearsal: Sequence[tuple[str, str]]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained adapter: its directory, steps, seconds, loss curve, and the parity check."""
+
+    directory: Path
+    steps: int
+    seconds: float
+    losses: tuple[float, ...]
+    resumed_at: int
+    parity: Parity
+    left_out: int
+
+
+Served = Callable[[Path | None], Callable[[Sequence[int]], Logits]]
+"""`served(adapter)` gives llama.cpp's logits function with that adapter, or without any."""
+
+
+def fit(
+    base_path: Path,
+    base_sha: str,
+    lesson: Lesson,
+    plan: Plan,
+    folder: Path,
+    served: Served,
+    *,
+    threads: int,
+    report: Progress,
+    check: Callable[[], None],
+) -> Fitted:
+    """Train, export and check parity. Raises TrainError (Interrupted when `check` says so)."""
+    report("load the base for learning", 0, 1)
+    base = load_torch(base_path, threads)
+    schedule, left_out = _schedule(base, lesson, plan)
+    model = recipe(plan.recipe)(base.model, plan)
+    try:
+        done = loop.train(model, schedule, plan, folder / "checkpoint", report=report, check=check)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainError(
+            "Out of memory while learning.", "The next plan uses smaller batches."
+        ) from error
+    report("export", 0, 1)
+    directory = folder / "candidate"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "manifest.json").unlink(missing_ok=True)
+    write_gguf(directory / "adapter.gguf", matrices(model), _shape(base, base_path))
+    model.save_pretrained(str(directory))
+    (directory / "plan.toml").write_text(_toml(asdict(plan)), encoding="utf-8")
+    report("check parity", 0, 1)
+    same = parity(
+        model,
+        [item.ids[: item.answer] for item in schedule.facts[:PARITY_PROMPTS]],
+        served(directory / "adapter.gguf"),
+        served(None),
+    )
+    manifest = {
+        "base_sha": base_sha,
+        "adapter_sha": _sha(directory / "adapter.gguf"),
+        "steps": done.steps,
+        "seconds": round(done.seconds, 1),
+        "loss": done.losses[-1] if done.losses else None,
+        "parity": asdict(same),
+    }
+    (directory / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    del model, base
+    gc.collect()
+    return Fitted(directory, done.steps, done.seconds, done.losses, done.resumed_at, same, left_out)
+
+
+def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, int]:
+    facts = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.facts]
+    kept = [item for item in facts if item is not None]
+    if not kept:
+        raise TrainError("No practice item fits into the model's context.", "Use shorter notes.")
+    rehearsal = [chat_item(base, q, a, "rehearsal", LIMIT) for q, a in lesson.rehearsal]
+    replay: list[Item] = [item for item in rehearsal if item is not None]
+    pieces = text_items(base, lesson.texts, TEXT_PIECE)
+    random.Random(plan.seed).shuffle(pieces)
+    replay += pieces[: max(1, len(replay) // 2)] if replay else pieces
+    return (
+        Schedule(tuple(kept), tuple(replay), plan.batch_size, plan.replay, plan.seed),
+        len(facts) - len(kept),
+    )
+
+
+def _shape(base: TorchBase, path: Path) -> Shape:
+    config = base.model.config
+    heads = int(config.num_attention_heads)
+    return Shape(
+        architecture=_architecture(path),
+        heads=heads,
+        kv_heads=int(getattr(config, "num_key_value_heads", heads)),
+    )
+
+
+def _architecture(path: Path) -> str:
+    import gguf
+
+    field = gguf.GGUFReader(str(path)).get_field(gguf.Keys.General.ARCHITECTURE)
+    if field is None:
+        raise TrainError(f"{path.name} does not name its architecture.", "Use another model file.")
+    return str(field.contents())
+
+
+def _toml(values: dict[str, Any]) -> str:
+    import tomlkit
+
+    return tomlkit.dumps({k: list(v) if isinstance(v, tuple) else v for k, v in values.items()})
+
+
+def _sha(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,70 @@
+"""The base model's own predictions on replay, kept as top-k soft labels with a tail bucket.
+
+KL(base‖student) on replayed prompts is the cheapest forgetting control with evidence
+(methods.md 2.1: SSR 2403.01244, LwF); the top-k with one bucket for the rest keeps the exact
+mass at a fraction of the memory. Computed once per item with the adapter switched off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from nightschool.train.items import Item
+
+TOP = 64
+
+
+@dataclass
+class SoftLabels:
+    """A cache: item → (`index` [n, k] int64, `logp` [n, k] float32, `rest` [n] float32).
+
+    `n` is the number of trained positions of the item; `rest` the log of the mass outside the
+    top k, floored at 1e-6 so that a peaked distribution stays finite.
+    """
+
+    model: torch.nn.Module
+    top: int = TOP
+    _known: dict[Item, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict
+    )
+
+    @torch.no_grad()
+    def of(self, batch: list[Item]) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Soft labels of each item, from the cache or one forward pass without adapter."""
+        new = [item for item in dict.fromkeys(batch) if item not in self._known]
+        if new:
+            ids, mask = pad(new)
+            with self.model.disable_adapter():  # type: ignore[operator]
+                logits = self.model(input_ids=ids, attention_mask=mask).logits
+            for row, item in enumerate(new):
+                part = logits[row, item.answer - 1 : len(item.ids) - 1].float()
+                logp = part.log_softmax(-1)
+                best = logp.topk(min(self.top, logp.shape[-1]), dim=-1)
+                rest = (1 - best.values.exp().sum(-1)).clamp(min=1e-6).log()
+                self._known[item] = (best.indices, best.values, rest)
+        return [self._known[item] for item in batch]
+
+
+def kl_to_base(
+    logits: torch.Tensor, soft: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Sum over positions of KL(base‖student) in nats, `logits` [n, vocab] of the student."""
+    index, logp, rest = soft
+    student = logits.log_softmax(-1)
+    kept = student.gather(-1, index)
+    other = (1 - kept.exp().sum(-1)).clamp(min=1e-6).log()
+    inner = (logp.exp() * (logp - kept)).sum(-1)
+    return (inner + rest.exp() * (rest - other)).sum()
+
+
+def pad(batch: list[Item]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded `ids` and `mask`, both [items, longest]."""
+    longest = max(len(item.ids) for item in batch)
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    mask = torch.zeros(len(batch), longest, dtype=torch.long)
+    for row, item in enumerate(batch):
+        ids[row, : len(item.ids)] = torch.tensor(item.ids)
+        mask[row, : len(item.ids)] = 1
+    return ids, mask
