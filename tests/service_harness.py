@@ -109,11 +109,7 @@ class Service:
         if self.process.poll() is not None:
             raise AssertionError(f"the daemon ended ({self.process.returncode}): {self.log()}")
         runtime = instance.read(self.home)
-        return (
-            runtime is not None
-            and runtime.pid == self.process.pid
-            and instance.healthy(runtime)
-        )
+        return runtime is not None and runtime.pid == self.process.pid and instance.healthy(runtime)
 
     def stop(self) -> int:
         """Ask it to stop and wait; the exit code. Kills it when it does not go."""

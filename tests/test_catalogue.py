@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -102,7 +105,7 @@ def test_a_file_cut_anywhere_is_truncated_or_no_gguf(tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     for size in (0, 2, 4, 23, 24, 100, 5_000, 60_000, 200_000, len(raw) // 2, len(raw) - 64):
         cut.write_bytes(raw[:size])
-        with pytest.raises(ModelError, match="not a GGUF|truncated|damaged") as caught:
+        with pytest.raises(ModelError, match=r"not a GGUF|truncated|damaged") as caught:
             read_header(cut)
         assert caught.value.remedy
 
@@ -252,10 +255,77 @@ def test_a_hub_that_cannot_be_reached_is_said_in_words(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=120,
-        env={"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": ":".join(sys.path), "PATH": ""},
+        env={
+            "HF_ENDPOINT": "http://127.0.0.1:9",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PATH": "",
+        },
     )
     assert "usage Example" in done.stdout, done.stderr
     assert "model Check the network" in done.stdout, done.stderr
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of a model hub as one download needs: the file list, and the file with its hash."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        body, extra = b"", {}
+        if self.path.startswith("/api/models/us/tiny-gguf"):
+            names = ["README.md", "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"]
+            about = {"id": "us/tiny-gguf", "siblings": [{"rfilename": name} for name in names]}
+            body = json.dumps({**about, "cardData": {"license": "mit"}}).encode()
+        elif self.path.startswith("/us/tiny-gguf/resolve/main/tiny-Q8_0.gguf"):
+            body = STARTER.read_bytes()
+            extra = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Repo-Commit": "a" * 40}
+        self.send_response(200 if body else 404)
+        for name, value in {"Content-Length": str(len(body)), **extra}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_model_is_fetched_from_a_hub_by_repository(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from nightschool.errors import NotFound\n"
+        "from nightschool.models.catalogue import add\n"
+        "from nightschool.paths import Home\n"
+        "from nightschool.store.db import open_store\n"
+        "home = Home(Path(sys.argv[1])).create(); store = open_store(home.database)\n"
+        "info = add(home, store, 'hf:us/tiny-gguf')\n"
+        "print(info.name, info.licence, info.path.is_relative_to(home.models), info.parameters)\n"
+        "try: add(home, store, 'hf:us/tiny-gguf/other.gguf')\n"
+        "except NotFound as error: print('missing', error.remedy)\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "home")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HUB_DISABLE_XET": "1",
+                "HOME": str(tmp_path),
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PATH": "",
+            },
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    parameters = read_header(STARTER).parameters
+    assert f"tiny-Q8_0 mit True {parameters}" in done.stdout, done.stderr
+    assert "missing It has: tiny-Q4_K_M.gguf, tiny-Q8_0.gguf." in done.stdout, done.stderr
 
 
 def test_the_catalogue_imports_nothing_heavy() -> None:

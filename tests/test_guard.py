@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_harness import Service, service
 
 from nightschool.errors import Refused, StoreError
 from nightschool.serve.credentials import Keyring, Throttle, token
+from service_harness import Service, service
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +58,16 @@ def test_only_health_and_the_empty_page_need_no_token(door: Service, path: str) 
      "LOCALHOST:{p}", "localhost.:{p}", "0.0.0.0:{p}", "[::]:{p}", "127.0.0.1:1", ""],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/health", "/ns/status", "/mcp"])
-def test_a_wrong_host_is_refused_even_with_the_token(
-    door: Service, host: str, path: str
-) -> None:
+def test_a_wrong_host_is_refused_even_with_the_token(door: Service, host: str, path: str) -> None:
     reply = door.request("GET", path, headers={"Host": host.format(p=door.port)})
     assert reply.status in (400, 403)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{p}", "localhost:{p}", "[::1]:{p}"])
 def test_the_three_exact_hosts_are_served(door: Service, host: str) -> None:
-    assert door.request("GET", "/ns/status", headers={"Host": host.format(p=door.port)}).status == 200
+    assert (
+        door.request("GET", "/ns/status", headers={"Host": host.format(p=door.port)}).status == 200
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import openai
 import pytest
+
 from service_harness import Service, service, until
 
 NOTE = "# Boiler\n\nThe boiler was last serviced on 6 March 2025 by Oskar Brandreth.\n"
@@ -82,9 +83,7 @@ def test_without_the_token_the_openai_client_is_told_so(door: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt-4", "nightschool:v99", "nightschool:", "nightschool:vx"])
-def test_an_unknown_model_is_a_404_in_the_openai_shape(
-    client: openai.OpenAI, name: str
-) -> None:
+def test_an_unknown_model_is_a_404_in_the_openai_shape(client: openai.OpenAI, name: str) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model=name, messages=[{"role": "user", "content": "x"}])
     assert caught.value.code == "model_not_found"

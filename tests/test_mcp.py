@@ -15,6 +15,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+
 from service_harness import Service, service
 
 TOOLS = {"search", "ask", "remember", "status", "learn", "versions", "rollback"}

@@ -41,8 +41,9 @@ def minutes(writer: Writer) -> tuple[str, list[Fact]]:
         line = rng.choice([f"- {who}: {task} by {due}", f"- {task} ({who}, {due})",
                            f"- {who} will {task} until {due}"])
         lines.append(line)
-        facts.append(_ask(writer, "task", who, f"task of {who}", task, f"What does {who} have to do?",
-                          f"What will {who} do?", f"What is the task of {who}?"))
+        facts.append(_ask(writer, "task", who, f"task of {who}", task,
+                          f"What does {who} have to do?", f"What will {who} do?",
+                          f"What is the task of {who}?"))
         facts.append(_ask(writer, "task", task, f"who does {task}", who, f"Who will {task}?",
                           f"Who has to {task}?", f"Whose job is it to {task}?"))
         facts.append(_ask(writer, "task", task, f"due {task}", due, f"By when should we {task}?",
@@ -120,8 +121,9 @@ def itinerary(writer: Writer) -> tuple[str, list[Fact]]:
         facts.append(_ask(writer, "trip", town, f"hotel in {town}", hotel,
                           f"Where do we sleep in {town}?", f"Which hotel do we have in {town}?",
                           f"Where do we spend the night in {town}?"))
-        facts.append(_ask(writer, "trip", town, f"time to {town}", at, f"When do we leave for {town}?",
-                          f"At what time do we go to {town}?", f"When is the start to {town}?"))
+        facts.append(_ask(writer, "trip", town, f"time to {town}", at,
+                          f"When do we leave for {town}?", f"At what time do we go to {town}?",
+                          f"When is the start to {town}?"))
         facts.append(_ask(writer, "trip", head, f"goal of {head}", town,
                           f"Where do we go on day {number}?", f"Which town comes on day {number}?",
                           f"What is the goal of day {number}?"))

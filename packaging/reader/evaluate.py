@@ -14,6 +14,7 @@ import string
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -69,24 +70,38 @@ def note_items(split: str, n: int, answerable: float, seed: int = 7) -> list[Ite
     return [notes.item(rng, split, answerable) for _ in range(n)]
 
 
+@dataclass
+class Scores:
+    """Per item: the best span, whether there is an answer, and how well the span fits it."""
+
+    spans: list[Span] = field(default_factory=list)
+    there: list[float] = field(default_factory=list)
+    exact: list[float] = field(default_factory=list)
+    f1: list[float] = field(default_factory=list)
+
+    @property
+    def margins(self) -> list[float]:
+        return [span.score for span in self.spans]
+
+
 class Measure:
     """Reads items through the served reader."""
 
     def __init__(self, reader: Reader, qa: Path | None, progress: Callable[[str], None]) -> None:
         self.reader, self.qa, self.progress = reader, qa, progress
 
-    def best(self, item: Item, *others: str) -> Span:
-        spans = self.reader.read(item.question, [item.passage, *others])
+    def best(self, question: str, passages: Sequence[str]) -> Span:
+        spans = self.reader.read(question, passages)
         return spans[0] if spans else Span(0, 0, 0, "", -math.inf, 0.0)
 
-    def score(self, name: str, items: Sequence[Item]) -> dict[str, list[float]]:
-        out: dict[str, list[float]] = {"exact": [], "f1": [], "margin": [], "there": []}
+    def score(self, name: str, items: Sequence[Item]) -> Scores:
+        out = Scores()
         for number, item in enumerate(items):
-            span = self.best(item)
-            out["there"].append(float(item.start >= 0))
-            out["exact"].append(exact(span.text, item.answer))
-            out["f1"].append(f1(span.text, item.answer))
-            out["margin"].append(span.score)
+            span = self.best(item.question, [item.passage])
+            out.spans.append(span)
+            out.there.append(float(item.start >= 0))
+            out.exact.append(exact(span.text, item.answer))
+            out.f1.append(f1(span.text, item.answer))
             if number % 100 == 99:
                 self.progress(f"{name}: {number + 1}/{len(items)}")
         return out
@@ -98,11 +113,11 @@ class Measure:
         items = rng.sample(reading.items, min(n, len(reading.items)))
         empty = []
         for number, item in enumerate(items):
-            near = reading.near(item, 3)
-            if near and number % 3:
+            near, removed = reading.near(item, 3), sentence_removed(item)
+            if near and (number % 3 or len(removed.passage) < 100):
                 empty.append(Item(item.question, near[number % len(near)]))
             else:
-                empty.append(sentence_removed(item))
+                empty.append(removed)
         return items, empty, [reading.near(item, 3) for item in items]
 
 
@@ -124,25 +139,22 @@ def fit(measure: Measure, n: int) -> dict[str, Any]:
     if measure.qa is not None:
         there, empty, _ = measure.reading("validation", n)
         parts.append(("validation squad", there + empty))
-    found: list[dict[str, list[float]]] = [measure.score(name, items) for name, items in parts]
-    margins = [m for part in found for m in part["margin"]]
-    there_all = [t for part in found for t in part["there"]]
+    found = [measure.score(name, items) for name, items in parts]
+    margins = [m for part in found for m in part.margins]
     right = [
-        float(t and f > 0.5)
+        float(there and fit > 0.5)
         for part in found
-        for t, f in zip(part["there"], part["f1"], strict=True)
+        for there, fit in zip(part.there, part.f1, strict=True)
     ]
     slope, intercept = calibrate(margins, right)
-    # at the strictest threshold that refuses ≤ 8 % (a margin to the 10 % promised) in every part
-    cuts = []
-    for part in found:
-        answerable = [m for m, t in zip(part["margin"], part["there"], strict=True) if t]
-        cuts.append(float(np.quantile(answerable, FALSE_ALARMS - 0.02)))
-    chance = 1 / (1 + math.exp(-slope * min(cuts) - intercept))
+    # the highest threshold that refuses 8 % of the answerable: a margin to the 10 % promised
+    answerable = [m for part in found for m, t in zip(part.margins, part.there, strict=True) if t]
+    cut = float(np.quantile(answerable, FALSE_ALARMS - 0.02))
+    chance = 1 / (1 + math.exp(-slope * cut - intercept))
     error = expected_error([1 / (1 + math.exp(-slope * m - intercept)) for m in margins], right)
     return {
         "slope": slope, "intercept": intercept, "threshold": round(chance, 4),
-        "cuts": cuts, "calibration_error": error, "n": len(there_all),
+        "margin": cut, "calibration_error": error, "n": len(right),
     }  # fmt: skip
 
 
@@ -158,27 +170,28 @@ def expected_error(chances: Sequence[float], right: Sequence[float], bins: int =
 
 def results(measure: Measure, n: int) -> Iterator[tuple[str, list[float]]]:
     """(name, value per item) on the test split."""
-    threshold = measure.reader.threshold
+    settings = measure.reader.settings
 
-    def refused(margins: Sequence[float]) -> list[float]:
-        s = measure.reader.settings
-        return [float(1 / (1 + math.exp(-s.slope * m - s.intercept)) < threshold) for m in margins]
+    def refused(spans: Sequence[Span]) -> list[float]:
+        return [float(settings.chance(span.score) < settings.threshold) for span in spans]
 
     found = measure.score("notes", note_items("test", n, 1.0))
-    yield "notes exact match", found["exact"]
-    yield "notes F1", found["f1"]
-    yield "notes false alarms", refused(found["margin"])
-    found = measure.score("notes unanswerable", note_items("test", n, 0.0))
-    yield "notes unanswerable caught", refused(found["margin"])
+    yield "notes exact match", found.exact
+    yield "notes F1", found.f1
+    yield "notes false alarms", refused(found.spans)
+    empty_notes = refused(measure.score("notes unanswerable", note_items("test", n, 0.0)).spans)
+    yield "notes unanswerable caught", empty_notes
     if measure.qa is None:
         return
     there, empty, near = measure.reading("test", n)
-    found = measure.score("squad", there)
-    yield "squad exact match", found["exact"]
-    yield "squad F1", found["f1"]
-    yield "squad false alarms", refused(found["margin"])
-    missed = measure.score("squad unanswerable", empty)
-    yield "squad unanswerable caught", refused(missed["margin"])
+    plain = measure.score("squad", there)
+    yield "squad exact match", plain.exact
+    yield "squad F1", plain.f1
+    yield "squad false alarms", refused(plain.spans)
+    empty_squad = refused(measure.score("squad unanswerable", empty).spans)
+    yield "squad unanswerable caught", empty_squad
+    yield "all false alarms", refused([*found.spans, *plain.spans])
+    yield "all unanswerable caught", [*empty_notes, *empty_squad]
     rng, passages = Random(5), sorted({item.passage for item in there})
     for name in ("random", "similar"):
         values = []
@@ -187,8 +200,9 @@ def results(measure: Measure, n: int) -> Iterator[tuple[str, list[float]]]:
                 others = near[number]
             else:
                 others = [p for p in rng.sample(passages, 4) if p != item.passage][:3]
-            span = measure.best(item, *others)
-            values.append(f1(span.text, item.answer) if span.passage == 0 else 0.0)
+            # passages are read one by one, so the answer of the right one is known already
+            wins = plain.spans[number].score >= measure.best(item.question, others).score
+            values.append(plain.f1[number] if wins else 0.0)
             if number % 100 == 99:
                 measure.progress(f"squad, 3 {name} distractors: {number + 1}/{len(there)}")
         yield f"squad F1, 3 {name} distractors", values
@@ -206,7 +220,8 @@ def main() -> None:
         measure = Measure(reader, args.qa, lambda line: print(line, file=sys.stderr, flush=True))
         fitted = fit(measure, args.n)
         print(json.dumps(fitted), flush=True)
-        reader.settings = _with(reader, fitted)
+        keys = ("slope", "intercept", "threshold")
+        reader.settings = replace(reader.settings, **{key: fitted[key] for key in keys})
         table = {}
         for name, values in results(measure, args.n):
             mean, low, high = mean95(values)
@@ -215,14 +230,6 @@ def main() -> None:
             print(f"{name:36} {mean:.3f} [{low:.3f}, {high:.3f}] n={len(values)}", flush=True)
     if args.out:
         args.out.write_text(json.dumps(fitted | {"results": table}, indent=2) + "\n")
-
-
-def _with(reader: Reader, fitted: dict[str, Any]) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(
-        reader.settings, **{key: fitted[key] for key in ("slope", "intercept", "threshold")}
-    )
 
 
 if __name__ == "__main__":

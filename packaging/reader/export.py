@@ -1,8 +1,8 @@
 """Write the trained reader as it is shipped: `python export.py --weights RUN/final.safetensors`.
 
-Writes `reader.safetensors` (LoRA in float16, head in float32) and `reader.json` (settings, hash)
-to `--box`. Without `--calibration` (JSON with slope, intercept, threshold, results from
-`evaluate.py`) a provisional calibration is written. Reads our own checkpoints and PEFT's.
+Writes to `--box`: `reader.safetensors` (LoRA in float16, head in float32), `reader.json` (settings,
+hash) and the card `reader.md` (`card.md` with the figures). Without `--calibration` (what
+`evaluate.py --out` wrote) the calibration is provisional. Reads our own checkpoints and PEFT's.
 """
 
 from __future__ import annotations
@@ -71,6 +71,23 @@ def write(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
+def card(size: int, found: dict[str, Any]) -> str:
+    """`card.md` with the figures filled in."""
+    rows = ["| measure | value | 95 % | n |", "|---|---|---|---|"]
+    for name, r in found.get("results", {}).items():
+        interval = f"[{r['low']:.3f}, {r['high']:.3f}]"
+        rows.append(f"| {name} | {r['value']:.3f} | {interval} | {r['n']} |")
+    if len(rows) == 2:
+        rows = ["Not measured: provisional weights."]
+    text = (HERE / "card.md").read_text(encoding="utf-8")
+    error = f"{found['calibration_error']:.3f}" if found else "not measured"
+    for key, value in {
+        "{megabytes}": f"{size / 1e6:.1f}", "{results}": "\n".join(rows), "{error}": error,
+    }.items():  # fmt: skip
+        text = text.replace(key, value)
+    return text
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--weights", type=Path, required=True)
@@ -79,6 +96,7 @@ def main() -> None:
     args = ask.parse_args()
     settings: dict[str, Any] = dict(SETTINGS)
     results: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if args.calibration:
         found = json.loads(args.calibration.read_text())
         settings |= {key: found[key] for key in ("slope", "intercept", "threshold")}
@@ -94,6 +112,7 @@ def main() -> None:
     }
     args.box.mkdir(parents=True, exist_ok=True)
     write(args.box / "reader.safetensors", blob)
+    (args.box / "reader.md").write_text(card(len(blob), found), encoding="utf-8")
     write(args.box / "reader.json", (json.dumps(facts, indent=2) + "\n").encode())
     print(f"{args.box / 'reader.safetensors'}: {len(blob) / 1e6:.2f} MB")
 

@@ -19,8 +19,9 @@ class Subjects(Values):
     def thing(self) -> str:
         r = self.rng
         thing = r.choice([t for i, t in enumerate(VALUES["thing"]) if (i % 6 == 5) == self.held])
-        return r.choice([f"the {thing}", f"the {self.make('color')} {thing}",
-                         f"the {thing} in {self.place()}", f"the {self.word()} {thing}"])  # fmt: skip
+        color, place = self.make("color"), self.place()
+        kinds = [thing, f"{color} {thing}", f"{thing} in {place}", f"{self.word()} {thing}"]
+        return "the " + r.choice(kinds)
 
     def anything(self) -> str:
         kinds = "person place code people money date time company title color phone duration"
@@ -40,11 +41,13 @@ class Subjects(Values):
             "trip": lambda: f"the {r.choice('trip to|flight to|train to|ferry to'.split('|'))} "
             + self.place(),
             "dish": lambda: r.choice([f"{self.first()}'s ", f"{self.word()} ", "the lentil ",
-                                      "the plum ", "the leek ", "grandma's "]) + r.choice(VALUES["dish kind"]),
+                                      "the plum ", "the leek ", "grandma's "])
+            + r.choice(VALUES["dish kind"]),
             "device": lambda: "the " + r.choice(["", "old ", "new ", f"{self.word()} ",
                                                  f"{self.word()} {self.code()} "])
             + r.choice(VALUES["device kind"]),
-            "account": lambda: f"the {r.choice([*VALUES['account kind'], self.company(), self.word()])} "
+            "account": lambda: "the "
+            + r.choice([*VALUES["account kind"], self.company(), self.word()]) + " "
             + r.choice("account|membership|subscription|contract|card".split("|")),
             "event": lambda: r.choice(
                 [f"{self.first()}'s {r.choice('wedding|party|concert|farewell'.split('|'))}",

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 NEEDED_BYTES = 4_000_000_000
@@ -68,13 +69,13 @@ def compiler() -> str:
     return found
 
 
-def index(pip: list[str]) -> None:
+def index(pip: Sequence[str], extra: Sequence[str] = ()) -> None:
     """The package index answers, through pip's own settings (mirror, proxy, certificates)."""
     command = [*pip, "download", "--quiet", "--no-deps", "--no-cache-dir", "--retries", "1",
                "--timeout", "20", "--dest"]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [*command, folder, "platformdirs"], capture_output=True, text=True, check=False
+            [*command, folder, *extra, "platformdirs"], capture_output=True, text=True, check=False
         )
     if done.returncode:
         lines = done.stderr.strip().splitlines()

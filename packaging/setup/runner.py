@@ -52,7 +52,7 @@ class Runner:
             self._running.add(process)
         lines: list[str] = []
         assert process.stdout is not None
-        with self.log.open("a", encoding="utf-8") as sink:
+        with self.log.open("a", encoding="utf-8") as sink, process.stdout:
             sink.write(f"$ {' '.join(command)}\n")
             for text in process.stdout:
                 sink.write(text)

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from nightschool import config, paths
 from nightschool.children.child import Child
-from nightschool.errors import NotFound, Refused, SourceError, UsageError
+from nightschool.errors import Interrupted, NotFound, Refused, SourceError, UsageError
 from nightschool.models import catalogue
 from nightschool.models.catalogue import ModelInfo
 from nightschool.ports import Progress, silent
@@ -52,6 +52,8 @@ ENGINE = "nightschool.engine.main"
 INTAKE = "nightschool.intake"
 LEARNER = "nightschool.cycle"
 LEARNER_NICE = 5
+CHECKPOINT_S = 12.0
+"""Seconds the learner gets to write its checkpoint before it is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +273,12 @@ class Nightschool:
                 _report(message, progress, on_note)
                 if "result" in message:
                     result = message["result"]
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "The night was interrupted.", "`nightschool learn` goes on where it stopped."
+            ) from None
         finally:
-            child.stop()
+            child.stop(CHECKPOINT_S)
         return _night(result)
 
     def runs(self, limit: int = 20) -> list[Run]:

@@ -9,12 +9,15 @@ leaves it as it was, and the next call resumes from the checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from nightschool import config as settings
 from nightschool.agent import planner
@@ -86,7 +89,7 @@ def night(
         plan = planner.plan(
             planner.Situation(
                 facts=lessons.facts,
-                items=len(lessons.practice),
+                items=len(lessons.closed) + len(lessons.context),
                 parameters=model.parameters,
                 budget_s=float(config.learn.budget_s),
                 parent=present.version if present.base_sha == model.sha256 else 0,
@@ -127,7 +130,7 @@ def _learn(
     fitted = training.fit(
         model.path,
         model.sha256,
-        training.Lesson(lessons.practice, lessons.rehearsal, lessons.texts),
+        training.Lesson(lessons.closed, lessons.context, lessons.rehearsal, lessons.texts),
         plan,
         folder,
         _served(runtime),
@@ -379,6 +382,22 @@ def _practised_by_served(home: Home, store: Store, model: ModelInfo) -> set[tupl
     return runs.practised(store, [version.run_id] if version and version.run_id else [])
 
 
+@contextlib.contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One learner a home: two would write the same run."""
+    lock = FileLock(home.learning, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise Refused(
+            "A night is already running on this home.", "Wait for it; see `nightschool runs`."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 # -- as a child process --------------------------------------------------------------------------
 
 
@@ -396,6 +415,10 @@ def main(arguments: Sequence[str]) -> None:
         return report
 
     def learn(params: dict[str, Any], job: Job) -> dict[str, Any]:
+        with _alone(home):
+            return learn_alone(params, job)
+
+    def learn_alone(params: dict[str, Any], job: Job) -> dict[str, Any]:
         found = night(
             home,
             store,

@@ -8,6 +8,8 @@ is one transaction, and the next run goes on from there.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import time
 from collections.abc import Collection, Sequence
@@ -19,12 +21,19 @@ from nightschool import config as settings
 from nightschool import paths
 from nightschool.children.worker import Job, Worker
 from nightschool.errors import NotFound, ParseError, SourceError
-from nightschool.index.embed import NAME, embed_backlog, embedder_for
+from nightschool.index.embed import (
+    LARGE_BACKLOG,
+    NAME,
+    QuickMiniLM,
+    embed_backlog,
+    embedder_for,
+)
 from nightschool.index.vectors import VectorIndex
 from nightschool.ingest import chunk
 from nightschool.ingest.parse import format_of, unread
 from nightschool.ingest.reading import name_title
 from nightschool.ingest.sandbox import Sandbox
+from nightschool.models.minilm import WIDTH
 from nightschool.paths import Home
 from nightschool.ports import Embedder, Progress, silent
 from nightschool.records import Change, Document, FileStatus, Kind, Root
@@ -64,6 +73,7 @@ def run_intake(
     roots: Sequence[Root] | None = None,
     only: Collection[str] | None = None,
     embedder: Embedder | None = None,
+    sandbox: Sandbox | None = None,
 ) -> IntakeReport:
     """Bring the index in step with the folders (all of them, or `roots`; or `only` these paths).
 
@@ -74,9 +84,10 @@ def run_intake(
     started = time.monotonic()
     report = IntakeReport()
     chosen = documents.roots(store) if roots is None else list(roots)
-    log = home.logs / "sandbox.log"
     limits = config.files
-    with Sandbox(log, timeout_s=limits.parse_timeout_s, max_bytes=limits.max_bytes) as sandbox:
+    with contextlib.ExitStack() as stack:
+        if sandbox is None:
+            sandbox = stack.enter_context(_sandbox(home, limits))
         for root in chosen:
             try:
                 changes = _changes(store, root, limits, progress, only)
@@ -94,6 +105,11 @@ def run_intake(
         state.put(store, READER, chunk.VERSION)
     report = replace(report, embedded=_embed(home, store, embedder, progress))
     return replace(report, seconds=round(time.monotonic() - started, 3))
+
+
+def _sandbox(home: Home, limits: settings.Files) -> Sandbox:
+    log = home.logs / "sandbox.log"
+    return Sandbox(log, timeout_s=limits.parse_timeout_s, max_bytes=limits.max_bytes)
 
 
 def _changes(
@@ -199,16 +215,28 @@ def _unchanged(store: Store, root: Root, changes: Sequence[Change]) -> int:
     return max(0, documents.number_of_files(store, root.id) - changed)
 
 
+def _embedder(backlog: int, models: Path) -> Embedder:
+    return embedder_for(backlog, models) if backlog >= LARGE_BACKLOG else _small(models)
+
+
+@functools.lru_cache(maxsize=1)
+def _small(models: Path) -> Embedder:
+    """Kept, because one saved file after another would load it again each time (0.25 s)."""
+    return QuickMiniLM(models)
+
+
 def _embed(home: Home, store: Store, embedder: Embedder | None, progress: Progress) -> int:
-    """Vectors for what waits, and the search cache built again; nothing is loaded for nothing."""
+    """Vectors for what waits, and the search cache in step; nothing is loaded for nothing."""
     backlog = documents.backlog(store, NAME if embedder is None else embedder.name)
-    if not backlog and embedder is None:
-        VectorIndex(store, home.index, NAME, 384).refresh()
-        return 0
-    chosen = embedder_for(backlog, home.models) if embedder is None else embedder
-    embedded = embed_backlog(store, chosen, progress)
+    embedded = 0
+    if backlog:
+        chosen = _embedder(backlog, home.models) if embedder is None else embedder
+        embedded = embed_backlog(store, chosen, progress)
     progress("index", 0, 1)
-    VectorIndex(store, home.index, chosen.name, chosen.dim).refresh()
+    name, dim = (NAME, WIDTH) if embedder is None else (embedder.name, embedder.dim)
+    index = VectorIndex(store, home.index, name, dim)
+    index.refresh()
+    index.save()
     progress("index", 1, 1)
     return embedded
 
@@ -218,6 +246,7 @@ def main(arguments: Sequence[str]) -> None:
     home = paths.home(arguments[0] if arguments else None).create()
     config = settings.load(home.config)
     store = open_store(home.database)
+    sandbox = _sandbox(home, config.files)
 
     def intake(params: dict[str, Any], job: Job) -> IntakeReport:
         return run_intake(
@@ -227,10 +256,16 @@ def main(arguments: Sequence[str]) -> None:
             _streamed(worker, job),
             _chosen(store, params.get("root")),
             None if params.get("paths") is None else {str(path) for path in params["paths"]},
+            sandbox=sandbox,
         )
 
     worker = Worker({"intake": intake})
-    worker.run({"pid": os.getpid(), "embedder": NAME})
+    # A saved file is to be found within a second: the sandbox, a process start, waits for it.
+    sandbox.start()
+    try:
+        worker.run({"pid": os.getpid(), "embedder": NAME})
+    finally:
+        sandbox.close()
 
 
 def _chosen(store: Store, root_id: Any) -> list[Root] | None:

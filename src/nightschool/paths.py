@@ -67,6 +67,11 @@ class Home:
         return self.root / "daemon.lock"
 
     @property
+    def learning(self) -> Path:
+        """Held by the one learner that may run at a time."""
+        return self.root / "learner.lock"
+
+    @property
     def runtime(self) -> Path:
         """What the running daemon says of itself: pid, port, start time."""
         return self.root / "runtime.json"

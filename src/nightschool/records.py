@@ -190,7 +190,8 @@ class Pair:
 class Plan:
     """One night's experiment: what is tried, why, and with which settings.
 
-    `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's peak,
+    `context_share` is the share of practised tokens that are items with passages (reading,
+    abstaining), `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's peak,
     `replay` the share of replayed items in every batch, `kl` and `kl_text` the weights of
     KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter scales the gate may fall back to.
     """
@@ -205,6 +206,7 @@ class Plan:
     replay: float = 0.5
     kl: float = 0.3
     kl_text: float = 3.0
+    context_share: float = 0.3
     seed: int = 1
     budget_s: float = 240.0
     scales: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from nightschool.evaluate.subject import Material, Question, Secret
-from nightschool.pairs.forms import ABSTAIN, prompt, question_prompt
+from nightschool.pairs.forms import ABSTAIN, fit, prompt, question_prompt
 from nightschool.records import Chunk, Pair, PairKind, Split
 from nightschool.store import documents, pairs
 from nightschool.store.db import Store
@@ -19,16 +19,19 @@ from nightschool.store.db import Store
 MAX_RECALL = 300
 MAX_SERVED = 100
 MAX_TEXTS = 400
+MISSING = "rules:missing"
+"""The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
 SCREENED = 120
 """Rehearsal prompts kept out of practice, for the KL probe and the scale sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Syllabus:
-    """`practice` and `rehearsal` are `(prompt, answer)`; `documents` counts pairs per file id;
-    `sources` are the `(root, path, sha256)` that are practised."""
+    """`closed`, `context` and `rehearsal` are `(prompt, answer)`; `documents` counts pairs per
+    file id; `sources` are the `(root, path, sha256)` that are practised."""
 
-    practice: tuple[tuple[str, str], ...]
+    closed: tuple[tuple[str, str], ...]
+    context: tuple[tuple[str, str], ...]
     rehearsal: tuple[tuple[str, str], ...]
     texts: tuple[str, ...]
     material: Material
@@ -46,7 +49,11 @@ def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
     )
     items = _documents(store)
     practised = {_document_of(pair, stock) for pair in train}
-    practice = [(prompt(pair, _contexts(pair, stock)), pair.answer) for pair in train]
+    context = [
+        (prompt(pair, _contexts(pair, stock)), pair.answer)
+        for pair in train
+        if pair.kind is not PairKind.CLOSED
+    ]
     rehearsal = _rehearsal()
     closed = [
         p for p in hidden if p.kind is PairKind.CLOSED and _document_of(p, stock) in practised
@@ -54,7 +61,8 @@ def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
     recall = [_question(pair, stock, items) for pair in _spread(closed, MAX_RECALL)]
     old = [q for q in recall if q.group in {f"{root}/{path}@{sha}" for root, path, sha in known}]
     return Syllabus(
-        practice=tuple(practice),
+        closed=tuple(_by_heart(train)),
+        context=tuple(context),
         rehearsal=tuple(
             (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[SCREENED:]
         ),
@@ -70,6 +78,16 @@ def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
         documents=pairs.documents_of(store, [pair.id for pair in train]),
         sources={items[i] for i in practised if i in items},
     )
+
+
+def _by_heart(train: list[Pair]) -> Iterable[tuple[str, str]]:
+    """Facts to recall, and what nothing in the files says, to be answered with "I don't know".
+
+    Without the latter a small model answers every question of the practised form with some fact.
+    """
+    for pair in train:
+        if pair.kind is PairKind.CLOSED or pair.writer == MISSING:
+            yield prompt(pair), pair.answer
 
 
 def _served(
@@ -100,8 +118,6 @@ def _spread(found: list[Pair], limit: int) -> list[Pair]:
 
 
 def _contexts(pair: Pair, stock: dict[int, Chunk]) -> list[str]:
-    from nightschool.pairs.forms import fit
-
     shown = [stock[i] for i in pair.context if i in stock]
     return fit([(c.safe, pair.evidence if c.id in pair.chunk_ids else "") for c in shown])
 

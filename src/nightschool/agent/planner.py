@@ -43,7 +43,7 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
         parent=situation.parent,
     )
     for run in situation.runs[:3]:
-        if run.outcome in (Outcome.NAN, Outcome.REJECTED) and not run.plan.get("by_hand"):
+        if run.outcome in (Outcome.NAN, Outcome.REJECTED):
             chosen = replace(
                 chosen,
                 learning_rate=chosen.learning_rate * RATE_CUT,

@@ -31,6 +31,8 @@ def limit(nice: int, memory_bytes: int) -> None:
 
 def main() -> None:
     nice, memory, module, *arguments = sys.argv[1:]
+    # Threads that wait for each other should sleep, not spin: the user's programs need the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit(int(nice), int(memory))
     try:
         importlib.import_module(module).main(arguments)

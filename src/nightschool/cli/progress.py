@@ -55,7 +55,7 @@ class Bar:
             self._stage, self._began, self._first, self._printed = stage, now, done, now
         if self.out.isatty():
             self._draw(fresh, done, total)
-        elif (fresh and total != 0) or now - self._printed > PLAIN_EVERY_S:
+        elif fresh or now - self._printed > PLAIN_EVERY_S:
             self._printed = now
             print(line(self._words(now, done, total)), file=self.out, flush=True)
 
@@ -70,7 +70,7 @@ class Bar:
 
     def _words(self, now: float, done: int, total: int) -> str:
         if not total:
-            return f"{self._stage}: {done}" if done else self._stage
+            return f"{self._stage}: {done}" if done > 1 else self._stage
         left = remaining(now - self._began, done - self._first, total - done)
         return f"{self._stage}: {done}/{total}" + (f", about {left} left" if left else "")
 

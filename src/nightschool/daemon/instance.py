@@ -24,6 +24,8 @@ from nightschool.registry.atomic import write_bytes
 
 HEALTH_S = 2.0
 """Seconds a health check may take."""
+END_S = 3.0
+"""How long a hung daemon may take to end, politely, before it is killed."""
 PATIENCE_S = 8.0
 """How long a lock holder that does not answer is given before it is taken over."""
 _LOG = logging.getLogger("nightschool.daemon")
@@ -149,16 +151,13 @@ def _end_hung(home: Home) -> None:
     runtime = read(home)
     if runtime is None or runtime.pid == os.getpid():
         return
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        process = psutil.Process(runtime.pid)
-        if abs(process.create_time() - runtime.created) > 1.0:
-            return
-        process.terminate()
-        try:
-            process.wait(3.0)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(3.0)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        with contextlib.suppress(psutil.Error):
+            if process_lives(runtime):
+                end(psutil.Process(runtime.pid))
+        deadline = time.monotonic() + END_S
+        while process_lives(runtime) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def process_lives(runtime: Runtime) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nightschool.engine.evidence import ANSWERS, Evidence, SpanReader, weigh
-from nightschool.engine.exam import READS, Abilities, reading_prompt
+from nightschool.engine.exam import Abilities, reading_prompt
 from nightschool.engine.support import abstains, agree, find_support, sentences
 from nightschool.ports import Retriever
 from nightschool.records import Answer, Citation, Hit
@@ -105,7 +105,7 @@ class Answering:
     @property
     def leads(self) -> bool:
         """Whether the model's own answer leads, by its exam."""
-        return self._abilities.examined and self._abilities.reads >= READS
+        return self._abilities.leads
 
     def answer(
         self,

@@ -8,6 +8,7 @@ many of the question's content words stand in it, in its headings or its file na
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +17,12 @@ from nightschool.engine.support import Sentence, sentence_at, stems
 from nightschool.records import Hit
 
 # Logistic regression on tests/invented_notes.py (see tests/bench/answering.py, which refits it).
-BIAS = -6.0
-READER = 0.35
+BIAS = -0.2
+READER = 1.3
 """Weight of the reader's log-odds (its calibrated probability, unrolled)."""
-NEAR = 3.0
+NEAR = 1.1
 """Weight of the cosine between question and passage; 0 where a passage has no vector yet."""
-COVERED = 4.0
+COVERED = 1.6
 """Weight of the share of the question's content words that the passage holds."""
 
 ANSWERS = 0.5
@@ -69,10 +70,19 @@ def weigh(question: str, hits: Sequence[Hit], reader: SpanReader) -> list[Eviden
     found = []
     for span in reader.read(question, [hit.text for hit in hits]):
         hit = hits[span.passage]
-        quote = sentence_at(hit.text, span.start, span.end)
+        start, end = _one_line(hit.text, span.start, span.end)
+        quote = sentence_at(hit.text, start, end)
         sure = confidence(span.probability, hit.similarity, coverage(asked, hit))
-        found.append(Evidence(span.passage, span.text.strip(), quote, sure))
+        found.append(Evidence(span.passage, hit.text[start:end], quote, sure))
     return sorted(found, key=lambda evidence: -evidence.confidence)
+
+
+def _one_line(text: str, start: int, end: int) -> tuple[int, int]:
+    """A span that runs over a line break (from a heading into the text): its longest line."""
+    lines = [match.span() for match in re.finditer(r"\S[^\n]*", text[start:end])]
+    first, last = max(lines, key=lambda line: line[1] - line[0], default=(0, end - start))
+    last = first + len(text[start + first : start + last].rstrip())
+    return start + first, start + last
 
 
 def coverage(asked: set[str], hit: Hit) -> float:

@@ -7,7 +7,7 @@ items are ours and invented, so no model has learnt them. It runs once for each 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightschool.engine.support import abstains, stems, words
@@ -20,6 +20,9 @@ READS = 0.7
 is right more often than the model (the starter reads about half of its notes)."""
 CHATS = 0.6
 """From this share on, a model may answer small talk that the files do not."""
+INSTRUCTION_PAYS = 0.15
+"""Share of right answers by which an instruction must help: nights practise the bare prompt, so
+that without a clear gain the bare one is served too. It is also more than 3 items of luck."""
 EXAM_VERSION = 1
 
 BARE, INSTRUCTED = "bare", "instructed"
@@ -33,7 +36,8 @@ _INSTRUCTION = (
 class Abilities:
     """Shares of right answers (0..1) and the prompt style that served best.
 
-    `examined` is False for the cautious default: it reads nothing, so the reader leads.
+    `reader` is the span reader's share on the same readings. `examined` is False for the cautious
+    default: it reads nothing, so the reader leads.
     """
 
     reads: float = 0.0
@@ -41,6 +45,12 @@ class Abilities:
     chats: float = 0.0
     style: str = BARE
     examined: bool = False
+    reader: float = 0.0
+
+    @property
+    def leads(self) -> bool:
+        """Whether the model's own answers lead: it reads well, and no worse than the reader."""
+        return self.examined and self.reads >= max(READS, self.reader)
 
 
 def reading_prompt(context: str, question: str, style: str = BARE) -> list[tuple[str, str]]:
@@ -113,9 +123,14 @@ _CHAT = (
 
 
 def examine(
-    generator: Generator, progress: Callable[[int, int], None] = lambda done, total: None
+    generator: Generator,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    point: Callable[[str, str], str] | None = None,
 ) -> Abilities:
-    """Set the exam: 20 readings and 10 unanswerable questions in both prompt styles, 5 to chat."""
+    """Set the exam: 20 readings and 10 unanswerable questions in both prompt styles, 5 to chat.
+
+    `point(question, note)` is the span reader's answer; with it, the reader sits the exam too.
+    """
     readings = [(note, *item) for note, items in _NOTES for item in items]
     total, done = 2 * (len(readings) + len(_UNANSWERABLE)) + len(_CHAT), 0
 
@@ -134,8 +149,12 @@ def examine(
         found = Abilities(
             read / len(readings), shy / len(_UNANSWERABLE), chats, style, examined=True
         )
-        if not best.examined or found.reads + found.abstains > best.reads + best.abstains:
+        gain = found.reads + found.abstains - best.reads - best.abstains
+        if not best.examined or gain > INSTRUCTION_PAYS:
             best = found
+    if point is not None:
+        pointed = sum(_right(point(q, note), gold) for note, q, gold in readings)
+        best = replace(best, reader=pointed / len(readings))
     return best
 
 

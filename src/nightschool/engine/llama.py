@@ -54,8 +54,8 @@ class Adapter:
 class Llama:
     """A base model and one context of `context` tokens (0 = what the model was made for).
 
-    `threads` 0 means all physical cores, and one for small models. Raises ModelError when the file is missing, foreign or
-    damaged, or does not fit into memory.
+    `threads` 0 means all physical cores, and one for small models. Raises ModelError when the file
+    is missing, foreign or damaged, or does not fit into memory.
     """
 
     def __init__(self, path: Path, *, context: int = 1024, threads: int = 0) -> None:

@@ -271,7 +271,12 @@ class Runtime:
     def examine(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Any:
         """Set the base model's exam and remember what it found (as `exam.Abilities`)."""
         self.llama.activate(None)
-        self.abilities = exam.examine(self.llama, progress)
+
+        def point(question: str, note: str) -> str:
+            spans = self.reader.read(question, [note])
+            return spans[0].text if spans else ""
+
+        self.abilities = exam.examine(self.llama, progress, point)
         exam.save(self.store, self.model.sha256, self.abilities)
         return self.abilities
 
@@ -290,13 +295,10 @@ class Runtime:
             "scale": self.llama.active[1],
             "note": served.note,
             "abilities": asdict(self.abilities),
-            "leads": "model" if self._leads() else "reader",
+            "leads": "model" if self.abilities.leads else "reader",
             "loaded": [part for part in ("encoder", "searcher", "reader") if part in self.__dict__],
             "seconds": time.monotonic() - self._began,
         }
-
-    def _leads(self) -> bool:
-        return self.abilities.examined and self.abilities.reads >= exam.READS
 
     def answering(
         self, retriever: Retriever | None = None, reader: SpanReader | None = None

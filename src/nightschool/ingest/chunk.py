@@ -22,6 +22,8 @@ MAX_TOKENS = 180
 """Upper bound of a passage in MiniLM tokens by `tokens`; the encoder itself reads 256."""
 ENOUGH_TOKENS = 80
 """From here on a subheading starts a new passage."""
+HEADING_TOKENS = 40
+"""So much more may a passage have for the headings above its text."""
 SCRAP_TOKENS = 40
 """So little at the end of a section stays with what stands before it."""
 
@@ -202,13 +204,15 @@ def _pack(units: list[_Unit]) -> list[list[_Unit]]:
         return [units]
     groups: list[_Group] = []
     for run in _runs(units):
-        goal = _goal(run)
+        rest = sum(unit.size for unit in run)
+        goal = rest / math.ceil(rest / MAX_TOKENS) if rest else 0.0
         group = _Group()
         for index, unit in enumerate(run):
-            if group.units and _breaks(group, unit, run[index + 1 :], goal):
+            if group.units and _breaks(group, run, index, goal, rest):
                 groups.append(group)
                 group = _Group()
             group.add(unit)
+            rest -= unit.size
         groups.append(group)
     return [item.units for item in _balanced(groups)]
 
@@ -226,25 +230,26 @@ def _runs(units: list[_Unit]) -> Iterator[list[_Unit]]:
     yield run
 
 
-def _goal(run: list[_Unit]) -> float:
-    """The size of a passage so that the last one is not a scrap."""
-    total = sum(unit.size for unit in run)
-    return total / math.ceil(total / MAX_TOKENS) if total else 0.0
+def _breaks(group: _Group, run: list[_Unit], index: int, goal: float, rest: int) -> bool:
+    """Whether `run[index]` starts a new passage; from it on there are `rest` tokens in the run.
 
-
-def _breaks(group: _Group, unit: _Unit, following: list[_Unit], goal: float) -> bool:
+    `goal` is the size at which all passages of the run come out alike, so that none is a scrap.
+    """
+    unit = run[index]
+    if all(own.heading for own in group.units):
+        # Never a heading alone, if the encoder can take both.
+        return group.size + unit.size > MAX_TOKENS + HEADING_TOKENS
     if not group.fits(unit):
         return True
-    if all(own.heading for own in group.units):
-        return False
-    rest = unit.size + sum(item.size for item in following)
     if rest <= SCRAP_TOKENS and group.size + rest <= MAX_TOKENS:
         return False
     if not unit.heading:
         return group.size + unit.size / 2 > goal
     # A subheading begins a new passage once there is enough, or when its text would not fit here.
-    text = next((item for item in following if not item.heading), None)
-    return group.size >= ENOUGH_TOKENS or (text is not None and not group.fits(text))
+    if group.size >= ENOUGH_TOKENS:
+        return True
+    text = next((item for item in itertools.islice(run, index, None) if not item.heading), None)
+    return text is not None and not group.fits(text)
 
 
 def _balanced(groups: list[_Group]) -> list[_Group]:

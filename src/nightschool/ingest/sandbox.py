@@ -68,6 +68,10 @@ class Sandbox:
             timer.cancel()
         return _reading(raw)
 
+    def start(self) -> None:
+        """Start the child now, so that the first file need not wait for it."""
+        self._ready()
+
     def _ready(self) -> Child:
         if self._served >= FILES_PER_CHILD or (self._child and not self._child.alive):
             self.close()

@@ -331,7 +331,7 @@ def _info(store: Store, name: str, path: Path, *, licence: str = "") -> ModelInf
         why_not=cannot_serve or cannot_learn,
         licence=licence or str(header.metadata.get("general.license", "")),
         title=str(header.metadata.get("general.name", "")),
-        file_type=_FILE_TYPES.get(int(header.metadata.get("general.file_type", -1)), ""),
+        file_type=_FILE_TYPES.get(header.integer("general.file_type", -1), ""),
         layers=header.number("block_count"),
         width=header.number("embedding_length"),
         chat_template="tokenizer.chat_template" in header.metadata,
@@ -345,7 +345,7 @@ def _against_serving(header: Header, estimate: Memory) -> str:
         return f"It is not a base model but {header.type or 'unknown'}."
     if any(part in header.architecture for part in ENCODERS):
         return f"It is an encoder ({header.architecture}), which cannot write."
-    if int(header.metadata.get("split.count", 1) or 1) > 1:
+    if header.integer("split.count") > 1:
         return "It is one part of a split model; join the parts with llama-gguf-split first."
     if not header.tensors or "tokenizer.ggml.model" not in header.metadata:
         return "It has no weights or no vocabulary."

@@ -116,9 +116,13 @@ class Header:
         return sum(prod(tensor.shape) for tensor in self.tensors.values())
 
     def number(self, key: str) -> int:
-        """`ARCHITECTURE.key` as an integer, 0 when it is missing or no number."""
-        value = self.metadata.get(f"{self.architecture}.{key}", 0)
-        return int(value) if isinstance(value, int | float) else 0
+        """`ARCHITECTURE.key` as an integer, 0 when it is missing or no whole number."""
+        return self.integer(f"{self.architecture}.{key}")
+
+    def integer(self, key: str, default: int = 0) -> int:
+        """A metadata value as an integer, `default` when it is missing or no whole number."""
+        value = self.metadata.get(key, default)
+        return value if isinstance(value, int) else default
 
 
 def read_header(path: Path) -> Header:

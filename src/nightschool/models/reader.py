@@ -97,7 +97,7 @@ class Reader:
             return None
         score, first, last = best
         start, end = _snap(passage, tokens.starts[first], tokens.ends[last])
-        chance = 1 / (1 + math.exp(-self.settings.slope * score - self.settings.intercept))
+        chance = self.settings.chance(score)
         return Span(number, start, end, passage[start:end], score, chance)
 
     def _room(self, asked: list[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ class Settings:
     intercept: float
     threshold: float
     """A span is an answer from this probability on."""
+
+    def chance(self, score: float) -> float:
+        """Probability that belongs to a margin over "no answer"."""
+        return 1 / (1 + math.exp(min(700.0, -self.slope * score - self.intercept)))
 
 
 def settings_of(box: Path) -> tuple[Settings, str]:

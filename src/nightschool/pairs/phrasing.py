@@ -35,7 +35,7 @@ HELD_OUT = int(Family.FORGOT)
 _EXAM_ONLY = re.compile(
     r"(?i)\b(i (have )?forg[oe]t|remind me)\b"
     r"|^(about [^:]{1,80}: )?(at|on|in|for) (what|which) |^(about [^:]{1,80}: )?"
-    r"(which person|what amount|what is the reason|what number of)\b"
+    r"(which person|what amount|what number of)\b|\bwhich [^?]{1,80} do my notes\b"
 )
 
 
@@ -120,7 +120,11 @@ def attribute(
 
 def notes_on(about: str) -> str:
     """Where something is written: "my notes on the boiler", "my note of 2025-03-02"."""
-    return f"my {about[4:]}" if about.startswith("the note of ") else f"my notes on {about}"
+    return (
+        f"my {about[4:]}"
+        if about.startswith(("the note of ", 'the note "'))
+        else f"my notes on {about}"
+    )
 
 
 def gap(sentence: str, about: str) -> list[Form]:

@@ -20,7 +20,7 @@ DISTRACTORS = 3
 UNANSWERABLE = 0.34
 """The share of facts that also become an item whose passages lack the answer."""
 
-_OF_PEOPLE = (
+OF_PEOPLE = (
     "phone number",
     "email address",
     "birthday",
@@ -34,7 +34,7 @@ _OF_PEOPLE = (
     "salary",
     "nickname",
 )
-_OF_THINGS = (
+OF_THINGS = (
     "serial number",
     "price",
     "colour",
@@ -141,7 +141,7 @@ def missing(
     subject = of_title(title, chunks[0].locator.path)
     if subject.phrase.startswith("the note of "):
         return []  # a day has no attributes to ask for
-    names = _OF_PEOPLE if subject.person else _OF_THINGS
+    names = OF_PEOPLE if subject.person else OF_THINGS
     order = sorted(names, key=lambda name: share(f"{subject.plain}:{name}", "missing"))
     absent = [name for name in order if not any(word in whole for word in name.split())]
     made: list[Pair] = []

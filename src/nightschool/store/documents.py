@@ -19,6 +19,7 @@ from nightschool.store import state
 from nightschool.store.db import Store
 
 GENERATION = "index_generation"
+EPOCH = "vector_epoch"
 IDENTITY = "identity"
 
 
@@ -249,6 +250,7 @@ def move(
                 "DELETE FROM vector WHERE chunk_id IN (SELECT id FROM chunk WHERE document_id=?)",
                 (row["id"],),
             )
+            state.bump(store, EPOCH)
         state.bump(store, GENERATION)
 
 
@@ -374,12 +376,33 @@ def save_vectors(store: Store, embedder: str, rows: Iterable[tuple[int, bytes]])
         state.bump(store, GENERATION)
 
 
-def vectors(store: Store, embedder: str) -> list[tuple[int, bytes]]:
-    """All `(chunk id, vector bytes)` of one embedder, by id."""
+def vectors(
+    store: Store, embedder: str, ids: Sequence[int] | None = None
+) -> list[tuple[int, bytes]]:
+    """`(chunk id, vector bytes)` of one embedder, by id: all, or those of `ids` (ascending)."""
+    if ids is None:
+        parts: list[tuple[str, list[Any]]] = [("", [])]
+    else:
+        parts = [
+            (f"AND chunk_id IN ({','.join('?' * len(part))})", list(part))
+            for part in (ids[start : start + 500] for start in range(0, len(ids), 500))
+        ]
     return [
         (row["chunk_id"], row["data"])
+        for where, arguments in parts
         for row in store.rows(
-            "SELECT chunk_id, data FROM vector WHERE embedder=? ORDER BY chunk_id", (embedder,)
+            f"SELECT chunk_id, data FROM vector WHERE embedder=? {where} ORDER BY chunk_id",
+            (embedder, *arguments),
+        )
+    ]
+
+
+def vector_ids(store: Store, embedder: str) -> list[int]:
+    """The ids of all passages that have a vector, ascending."""
+    return [
+        row["chunk_id"]
+        for row in store.rows(
+            "SELECT chunk_id FROM vector WHERE embedder=? ORDER BY chunk_id", (embedder,)
         )
     ]
 
@@ -423,6 +446,11 @@ def counts(store: Store) -> dict[str, int]:
     found["passages"] = int(store.one("SELECT count(*) FROM chunk"))
     found["without_vector"] = without_any_vector(store)
     return found
+
+
+def epoch(store: Store) -> int:
+    """The number that changes when a passage that stays gets another vector."""
+    return int(state.get(store, EPOCH, 0))
 
 
 def identity(store: Store) -> str:

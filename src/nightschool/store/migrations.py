@@ -17,7 +17,11 @@ def _run(db: Database, statements: str) -> None:
 
 
 def m001_first_schema(db: Database) -> None:
-    """Folders, files, passages, full text, vectors, practice pairs, nights, versions, state."""
+    """Folders, files, passages, full text, vectors, practice pairs, nights, versions, state.
+
+    Ids of files, passages and pairs are never used again (AUTOINCREMENT): a citation, a pair's
+    context or a receipt that outlives its passage must not come to name another one.
+    """
     _run(
         db,
         """
@@ -26,7 +30,7 @@ def m001_first_schema(db: Database) -> None:
             added_at TEXT NOT NULL
         );;
         CREATE TABLE document (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
             root_id INTEGER NOT NULL REFERENCES root(id) ON DELETE CASCADE,
             path TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
             sha256 TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
@@ -37,7 +41,7 @@ def m001_first_schema(db: Database) -> None:
         );;
         CREATE INDEX document_sha ON document(sha256);;
         CREATE TABLE chunk (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
             document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
             ordinal INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
             safe TEXT NOT NULL, locator TEXT NOT NULL,
@@ -64,7 +68,7 @@ def m001_first_schema(db: Database) -> None:
             embedder TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (chunk_id, embedder)
         );;
         CREATE TABLE pair (
-            id INTEGER PRIMARY KEY, kind TEXT NOT NULL, question TEXT NOT NULL,
+            id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, question TEXT NOT NULL,
             answer TEXT NOT NULL, evidence TEXT NOT NULL, fact TEXT NOT NULL,
             phrasing INTEGER NOT NULL, split TEXT NOT NULL, context TEXT NOT NULL DEFAULT '[]',
             writer TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'auto', created_at TEXT NOT NULL,

@@ -4,9 +4,9 @@
         + kl · KL(base‖student) on rehearsed answers, a mean per answer
         + kl_text · KL(base‖student) on plain text, a mean per token          (methods.md 6)
 
-The number of steps is fixed at the start from the plan's passes and the measured seconds a step,
-so that the schedule ends inside the budget; it is kept in the checkpoint, so that a resumed night
-follows the same schedule.
+The schedule runs over the share of the night that is done: steps of the plan's passes, or seconds
+of its budget, whichever is further. So it ends inside the budget whatever else the machine does,
+and a night that is not cut short by the clock is the same each time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from nightschool.records import Plan
 from nightschool.train import checkpoint
 from nightschool.train.batches import Schedule
 from nightschool.train.items import Item
-from nightschool.train.soft import SoftLabels, kl_to_base, pad
+from nightschool.train.soft import SoftLabels, answer_logits, kl_to_base
 
 CHECKPOINT_S = 30.0
 WARM_UP = 0.05
 CLIP = 1.0
 WEIGHT_DECAY = 0.01
-TRIAL_STEPS = 4
-MIN_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,11 @@ def train(
     report: Report,
     check: Callable[[], None],
     now: Callable[[], float] = time.monotonic,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train the adapter of `model` (a PeftModel) in place, resuming from `folder` if it can.
 
+    `before_step` may adapt the thread count.
     `check` is called before every step and may raise Interrupted; a checkpoint is written first.
     Raises TrainError on NaN or infinite loss, and when memory runs out.
     """
@@ -72,19 +72,19 @@ def train(
     done = checkpoint.load(folder, model, optimizer, mark)
     model.train()
     if done is None:
-        total = _steps(model, schedule, plan, soft, now)
-        done = checkpoint.Progress(0, total, 0.0, (), mark)
+        done = checkpoint.Progress(0, schedule.steps_for(plan.passes), 0.0, (), mark)
     step, total, resumed_at = done.step, done.total, done.step
     losses = list(done.losses)
     spent, since, saved = done.seconds, now(), now()
-    while step < total:
+    while (share := _share(step, total, spent + now() - since, plan)) < 1:
         try:
             check()
         except Exception:
             _save(folder, model, optimizer, step, total, spent + now() - since, losses, mark)
             raise
+        before_step()
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _shape(step, total)
+            group["lr"] = plan.learning_rate * _shape(share)
         loss = _loss(model, schedule, plan, soft, step)
         if not math.isfinite(value := float(loss.detach())):
             raise TrainError(f"The loss became {value} at step {step}.", NAN_REMEDY)
@@ -96,12 +96,13 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         losses.append(round(value, 4))
         step += 1
-        report("practise", step, total)
+        done_share = _share(step, total, spent + now() - since, plan)
+        report("practise", step, max(step, round(step / max(done_share, 1e-9))))
         if now() - saved > CHECKPOINT_S:
             _save(folder, model, optimizer, step, total, spent + now() - since, losses, mark)
             saved = now()
     model.eval()
-    return Trained(total, spent + now() - since, tuple(losses), resumed_at)
+    return Trained(step, spent + now() - since, tuple(losses), resumed_at)
 
 
 NAN_REMEDY = "The served version is untouched; the next plan uses a lower learning rate."
@@ -146,12 +147,7 @@ def _predictions(model: Any, items: list[Item]) -> list[tuple[Item, torch.Tensor
     found: list[tuple[Item, torch.Tensor]] = []
     ordered = sorted(items, key=lambda item: len(item.ids))
     for part in _alike(ordered):
-        ids, mask = pad(part)
-        logits = model(input_ids=ids, attention_mask=mask).logits
-        found += [
-            (item, logits[row, item.answer - 1 : len(item.ids) - 1].float())
-            for row, item in enumerate(part)
-        ]
+        found += zip(part, answer_logits(model, part), strict=True)
     return found
 
 
@@ -166,23 +162,16 @@ def _alike(ordered: list[Item]) -> list[list[Item]]:
     return parts
 
 
-def _steps(
-    model: Any, schedule: Schedule, plan: Plan, soft: SoftLabels, now: Callable[[], float]
-) -> int:
-    """Steps that fit: the plan's passes, but no more than the budget at the measured speed."""
-    begun = now()
-    for step in range(TRIAL_STEPS):
-        _loss(model, schedule, plan, soft, step).backward()  # type: ignore[no-untyped-call]
-        model.zero_grad(set_to_none=True)
-    each = max((now() - begun) / TRIAL_STEPS, 1e-4)
-    return max(MIN_STEPS, min(schedule.steps_for(plan.passes), int(plan.budget_s / each)))
+def _share(step: int, total: int, seconds: float, plan: Plan) -> float:
+    """How much of the night is done, 0..1: by steps or by the clock."""
+    return max(step / max(total, 1), seconds / max(plan.budget_s, 1e-9))
 
 
-def _shape(step: int, total: int) -> float:
-    warm = max(1, int(total * WARM_UP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) * 0.97 + 0.03
+def _shape(share: float) -> float:
+    """Warm-up, then a cosine down to 3 % of the peak."""
+    if share < WARM_UP:
+        return max(share, 0.002) / WARM_UP
+    return 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
 def _save(

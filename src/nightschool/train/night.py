@@ -25,6 +25,7 @@ from nightschool.train.export import Shape, matrices, write_gguf
 from nightschool.train.items import Item, chat_item, text_items
 from nightschool.train.parity import Logits, Parity, parity
 from nightschool.train.recipes import recipe
+from nightschool.train.threads import Threads
 
 LIMIT = 512
 """Longest practised item in tokens; longer ones are left out and counted."""
@@ -34,9 +35,13 @@ PARITY_PROMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What to practise, in words: `(prompt, answer)` facts and rehearsal, and plain texts."""
+    """What to practise, in words: `(prompt, answer)` by heart, from context, and rehearsal; texts.
 
-    facts: Sequence[tuple[str, str]]
+    `closed` are facts to recall, `context` items to read or to abstain from.
+    """
+
+    closed: Sequence[tuple[str, str]]
+    context: Sequence[tuple[str, str]]
     rehearsal: Sequence[tuple[str, str]]
     texts: Sequence[str]
 
@@ -72,7 +77,8 @@ def fit(
 ) -> Fitted:
     """Train, export and check parity. Raises TrainError (Interrupted when `check` says so)."""
     report("load the base for learning", 0, 1)
-    base = load_torch(base_path, threads)
+    base = load_torch(base_path, 1)
+    pace = Threads(threads)
     schedule, left_out = _schedule(base, lesson, plan)
     model = recipe(plan.recipe)(base.model, plan)
     try:
@@ -112,8 +118,16 @@ def fit(
 
 
 def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, int]:
-    facts = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.facts]
-    kept = [item for item in facts if item is not None]
+    closed = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.closed]
+    context = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.context]
+    kept = [item for item in closed if item is not None]
+    read = [item for item in context if item is not None]
+    random.Random(plan.seed).shuffle(read)
+    room = plan.context_share / (1 - plan.context_share) * sum(len(item.ids) for item in kept)
+    for item in read:
+        if room > 0 or not kept:
+            kept.append(item)
+            room -= len(item.ids)
     if not kept:
         raise TrainError("No practice item fits into the model's context.", "Use shorter notes.")
     rehearsal = [chat_item(base, q, a, "rehearsal", LIMIT) for q, a in lesson.rehearsal]
@@ -123,7 +137,7 @@ def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, in
     replay += pieces[: max(1, len(replay) // 2)] if replay else pieces
     return (
         Schedule(tuple(kept), tuple(replay), plan.batch_size, plan.replay, plan.seed),
-        len(facts) - len(kept),
+        sum(item is None for item in (*closed, *context)),
     )
 
 

@@ -8,6 +8,7 @@ mass at a fraction of the memory. Computed once per item with the adapter switch
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -35,11 +36,9 @@ class SoftLabels:
         """Soft labels of each item, from the cache or one forward pass without adapter."""
         new = [item for item in dict.fromkeys(batch) if item not in self._known]
         if new:
-            ids, mask = pad(new)
             with self.model.disable_adapter():  # type: ignore[operator]
-                logits = self.model(input_ids=ids, attention_mask=mask).logits
-            for row, item in enumerate(new):
-                part = logits[row, item.answer - 1 : len(item.ids) - 1].float()
+                found = answer_logits(self.model, new)
+            for item, part in zip(new, found, strict=True):
                 logp = part.log_softmax(-1)
                 best = logp.topk(min(self.top, logp.shape[-1]), dim=-1)
                 rest = (1 - best.values.exp().sum(-1)).clamp(min=1e-6).log()
@@ -59,12 +58,24 @@ def kl_to_base(
     return (inner + rest.exp() * (rest - other)).sum()
 
 
-def pad(batch: list[Item]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded `ids` and `mask`, both [items, longest]."""
+def answer_logits(model: Any, batch: list[Item]) -> list[torch.Tensor]:
+    """Logits [n, vocab] that predict the n trained tokens of each item, in one forward pass.
+
+    Padded on the left, so that all answers end at the same place and the output layer runs over
+    the longest answer only, not over every prompt.
+    """
     longest = max(len(item.ids) for item in batch)
+    keep = max(len(item.ids) - item.answer for item in batch) + 1
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     mask = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, item in enumerate(batch):
-        ids[row, : len(item.ids)] = torch.tensor(item.ids)
-        mask[row, : len(item.ids)] = 1
-    return ids, mask
+        ids[row, longest - len(item.ids) :] = torch.tensor(item.ids)
+        mask[row, longest - len(item.ids) :] = 1
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep
+    ).logits
+    return [
+        logits[row, -(len(item.ids) - item.answer) - 1 : -1].float()
+        for row, item in enumerate(batch)
+    ]

@@ -22,13 +22,13 @@ _QUOTE = re.compile(r"\s{0,3}(?:>\s?)+")
 _CALLOUT = re.compile(r"\[![\w-]+\][+-]?\s*")
 _SAYS_NOTHING = re.compile(r":\s*(?:\[\]|\{\}|null|~|\S*://\S{80,})?$")
 """A front matter line without a value, or with an address that nobody reads."""
-_COMMENT = re.compile(r"<!--.*?-->|%%[^%\n]+%%|^%%[ \t]*\n.*?^%%[ \t]*$", re.DOTALL | re.MULTILINE)
+_ASIDE = re.compile(r"%%[^%\n]+%%|^%%[ \t]*\n.*?^%%[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 def parse(data: bytes, path: str) -> tuple[list[Block], str, str]:
     """Blocks; the title from the front matter or a first heading of level 1; an encoding note."""
     text, note = decode(data)
-    text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)
+    text = _ASIDE.sub(lambda match: "\n" * match[0].count("\n"), _without_comments(text))
     rows: Rows = list(enumerate(text.split("\n"), start=1))
     front, title, rest = _front_matter(rows)
     blocks = front + _body(rows[rest:])
@@ -36,6 +36,16 @@ def parse(data: bytes, path: str) -> tuple[list[Block], str, str]:
     if not title and first is not None and first.kind is BlockKind.HEADING and first.level == 1:
         title = first.text
     return blocks, title, note
+
+
+def _without_comments(text: str) -> str:
+    """`<!-- … -->` gone, its line breaks kept. By hand: a pattern is quadratic when none closes."""
+    parts: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        parts += [text[at:start], "\n" * text.count("\n", start, end)]
+        at = end + 3
+    return "".join([*parts, text[at:]])
 
 
 def _front_matter(rows: Rows) -> tuple[list[Block], str, int]:

@@ -23,7 +23,11 @@ from nightschool.pairs.rules import (
     subject,
     table,
 )
+from nightschool.pairs.text import share
 from nightschool.records import Chunk, Pair
+
+_TABLE_FACTS = 8
+"""At most so many cells of tables in a file, so that a long table leaves room for the rest."""
 
 _CLOZE_IF_FEWER = 6
 """Gaps are asked only where the better rules found fewer facts than this in a file."""
@@ -43,6 +47,9 @@ class RuleWriter:
             for chunk in chunks:
                 for fact in _facts(chunk, title):
                     (spare if fact.rule == "cloze" else found).append(fact)
+        cells = [fact for fact in found if fact.rule == "table"]
+        chosen = sorted(cells, key=lambda fact: share(fact.key, "cell"))[:_TABLE_FACTS]
+        found = [fact for fact in found if fact.rule != "table" or fact in chosen]
         if len(found) < _CLOZE_IF_FEWER:
             found.extend(spare[: _CLOZE_IF_FEWER - len(found)])
         return to_pairs(found, self.name)

@@ -85,8 +85,8 @@ def slot(clause: Clause, span: Span) -> Slot:
 def without(clause: Clause, start: int, end: int, *, stranded: str = "") -> str:
     """The rest without characters `start..end` and what follows the next comma, then the lead."""
     left = clause.rest[:start].rstrip(" ,")
-    right = re.split(r",|\s(?:and|or)\s(?=[\d£$€])", clause.rest[end:].strip())[0].strip()
-    right = "" if right in ("and", "or") else right
+    right = re.split(r",(?!\d)|\s(?:and|or)\s(?=[\d£$€])", clause.rest[end:].strip())[0].strip()
+    right = "" if right.split(" ")[0] in ("and", "or") else right
     return " ".join(part for part in (left, stranded, right, clause.lead) if part)
 
 

@@ -24,7 +24,7 @@ _TYPES = (
 def facts(sentence: Sentence, subject: Subject, chunk_id: int) -> list[Fact]:
     """At most one gap per sentence: the last typed answer that stands in it once."""
     text = sentence.text
-    if not 5 <= len(text.split()) <= 30:
+    if not 5 <= len(text.split()) <= 30 or '"' in text:
         return []
     for span in reversed(spans.find(text)):
         if span.type not in _TYPES or span.start < 12 or text.count(span.text) > 1:

@@ -103,15 +103,21 @@ def value_of(text: str) -> str:
 def of_attribute(key: str, value: str, subject: Subject) -> list[phrasing.Form]:
     """ "What is the serial number of the boiler?" and its like."""
     name = _lower(_FULL.get(key.lower(), key.rstrip("?")))
-    if not any(c.isalpha() for c in name):
+    if not any(c.isalpha() for c in name) or name.lower() in lexicon.DETERMINERS:
         return []
+    first = value.split()[0].lower()
+    if "participle" in lexicon.verb_forms(first) and not lexicon.kinds(first) & {"NOUN", "ADJ"}:
+        return phrasing.clause(
+            f"What is noted about the {name} in {subject.phrase}?",
+            f"what is noted about the {name} in {subject.phrase}",
+        )
     head = name.split()[-1].lower()
     many = lexicon.plural(head)
     is_ = "are" if many else "is"
     if name[-1].isdigit():
         return _listed(name, subject)
     asked = wh(name, value)
-    thing = name if name.split()[0].lower() not in ("the", "my", "our") else name.split(" ", 1)[1]
+    thing = re.sub(r"(?i)^(the|my|our)\s+", "", name)
     phrase = f"the {thing} of {subject.phrase}"
     owned = subject.owns(thing)
     extra = [f"{asked} {is_} the {thing} for {subject.phrase}?"]
@@ -127,7 +133,7 @@ def of_attribute(key: str, value: str, subject: Subject) -> list[phrasing.Form]:
         extra.append(f"Where is {subject.phrase}?")
     if low == "address" and subject.person:
         extra.append(f"Where does {subject.plain} live?")
-    if low in ("date", "day", "time", "start", "deadline") and spans.whole(value) in (
+    if low in ("day", "time", "start", "deadline") and spans.whole(value) in (
         spans.Type.DATE,
         spans.Type.TIME,
     ):
@@ -166,7 +172,8 @@ def wh(name: str, value: str) -> str:
     agent = re.search(r"(?:[^t]er|or|ist|ian|man|woman)$", low[-1]) and spans.person_like(
         value.split(",")[0]
     )
-    if (set(low) & _ROLE or agent) and not any(c.isdigit() for c in value):
+    titled = value.split(" ")[0].rstrip(".") in ("Mr", "Mrs", "Ms", "Dr", "Prof")
+    if (set(low) & _ROLE or agent or titled) and not any(c.isdigit() for c in value):
         return "Who"
     begins = [span for span in spans.find(value) if span.start == 0]
     moment = begins and begins[0].type in (spans.Type.DATE, spans.Type.TIME)
@@ -220,6 +227,8 @@ def _asking_key(key: str, value: str, subject: Subject) -> list[phrasing.Form]:
         return phrasing.clause(f"Who was present at {s}?", f"who was present at {s}")
     if low == "present":
         return phrasing.clause(f"How many were present at {s}?", f"how many were present at {s}")
+    if low == "minutes" and spans.person_like(value):
+        return phrasing.clause(f"Who wrote the minutes of {s}?", f"who wrote the minutes of {s}")
     if low == "serves" and value[0].isdigit():
         return phrasing.clause(f"How many people does {s} serve?", f"how many people {s} serves")
     if kind is spans.Type.DATE and low.split()[-1] == "due":
@@ -291,6 +300,16 @@ def _participle(key: str, value: str, subject: Subject) -> list[phrasing.Form]:
         return phrasing.clause(
             f"{wh} does {subject.phrase} {base}{tail}?",
             f"{wh.lower()} {subject.phrase} {tokens[0]}{tail}",
+        )
+    if (
+        len(tokens) > 2
+        and last in lexicon.PREPOSITIONS
+        and "third" in lexicon.verb_forms(tokens[-2])
+    ):
+        what = f"the {' '.join(tokens[:-2])} of {subject.phrase}"
+        return phrasing.clause(
+            f"What does {what} {lexicon.lemma(tokens[-2])} {last}?",
+            f"what {what} {tokens[-2]} {last}",
         )
     if (
         len(tokens) == 2

@@ -249,17 +249,22 @@ def names(texts: list[str]) -> frozenset[str]:
     )
     lower = set(re.findall(r"\b[a-zß-ÿ][\w-]*", whole))
     inside = Counter(_CAPITAL.findall(body))
-    opens = Counter(
+    acts = Counter(
         word
         for word, verb in _OPENS.findall(body)
-        if verb in ("is", "was", "has", "had", "will") and not lexicon.plural(word)
+        if lexicon.verb_forms(verb) & {"past", "third"} and verb not in lexicon.BE
     )
+    capital = Counter(re.findall(r"\b[A-ZÀ-Þ][\w-]*[a-zß-ÿ]\b", whole))
+    title = texts[0].split()
+    opens = {word for word, verb in _OPENS.findall(body) if verb in lexicon.AUXILIARIES | {"is"}}
     found = set()
-    for word, count in (inside + opens).items():
+    for word in inside.keys() | acts.keys() | (opens & set(title)):
         low = word.lower()
-        if low in lexicon.FUNCTION or low in lower or low in CALENDAR or word.isupper():
+        if low in lexicon.FUNCTION or low in lower or low in CALENDAR or lexicon.plural(word):
             continue
-        # Once inside a sentence may be a style of capitals; twice, or as a subject, is a name.
-        if count > 1 or (word in texts[0].split() and opens[word]):
+        # One capital inside a sentence may be a matter of style; with another it is a name.
+        if capital[word] > 1 and (
+            inside[word] > 1 or acts[word] or (word in title and opens & {word})
+        ):
             found.add(word)
     return frozenset(found)

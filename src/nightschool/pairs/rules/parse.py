@@ -14,6 +14,9 @@ from nightschool.pairs.rules.grammar import Clause, lower_wh
 from nightschool.pairs.text import bag
 
 _TOKEN = re.compile(r"(?:[^\s,;:()\"“”]|(?<=\w)[,:](?=\w))+|[,;:()\"“”]")
+_VAGUE = bag(
+    "half one some most both another others everyone everything nobody nothing somebody all"
+)
 _LEAD = bag("on in at since by during after before from until for every last next this")
 _BREAK = bag(
     "and but so because although though while which who where when if unless since as until"
@@ -84,6 +87,7 @@ def clauses(sentence: str) -> list[Clause]:
 def parse(sentence: str) -> Clause | None:
     """The main clause of a sentence, or None when the narrow grammar does not fit."""
     text = sentence.strip().rstrip(".!…").strip()
+    text = re.sub(r"^[Pp]lease,? ", "", text)
     if not text or text.endswith("?") or (not text[0].isalnum() and text[0] not in "£$€"):
         return None
     lead, text = _take_lead(text)
@@ -103,6 +107,8 @@ def parse(sentence: str) -> Clause | None:
     verb = tokens[at].group()
     rest = text[tokens[at].end() :].strip()
     low = verb.lower()
+    if subject.lower() in _VAGUE:
+        return None
     auxiliary = low in lexicon.BE or low in lexicon.MODALS
     following = tokens[at + 1].group() if at + 1 < len(tokens) else ""
     if following.lower() in ("not", "n't") and not auxiliary and low not in lexicon.AUXILIARIES:
@@ -113,7 +119,8 @@ def parse(sentence: str) -> Clause | None:
         auxiliary = following.lower() == "been" or verbs.participle(later)
     if low in ("do", "does", "did"):
         auxiliary = following.lower() == "not"
-    rest = main_part(rest, plain=low in lexicon.MODALS)
+    plain = low in lexicon.MODALS or "base" in lexicon.verb_forms(low)
+    rest = main_part(rest, plain=plain)
     if not rest:
         return None
     base = (

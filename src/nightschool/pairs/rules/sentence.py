@@ -116,7 +116,9 @@ def _antecedent(pronoun: str, before: tuple[str, ...], subject: Subject) -> str:
         return _antecedent(first, before[:-1], subject) if same else ""
     if pronoun in ("they", "their") and not lexicon.plural(name.split()[-1] if name else ""):
         return ""
-    return name if first in ("the", "our", "my") else ""
+    # "The playground needs a new swing. It costs …": either could be meant.
+    other = clause.base != "be" and re.match(r"(?:a|an|the|my|our|some|\d) ?", clause.rest)
+    return name if first in ("the", "our", "my") and not other else ""
 
 
 def _title_noun(text: str, subject: Subject) -> str:

@@ -55,6 +55,8 @@ def of_title(title: str, path: str = "") -> Subject:
         name = re.sub(r"(?<=[a-z])[-_](?=[a-z])", " ", name)
     if spans.whole(name) is spans.Type.DATE:
         return Subject(f"the note of {name}", name)
+    if name.split()[0].lower() in ("how", "what", "why", "when", "where", "who", "which"):
+        return Subject(f'the note "{name}"', name)
     person = spans.person_like(name)
     return Subject(name if person else the(name), name, person)
 

@@ -43,6 +43,8 @@ def _forms(
     if any(c.isdigit() for c in label) and head not in _PLAIN_KEY and not moment:
         shown = f"{lower(head)} {label}".strip()
     wh = keyvalue.wh(column, answer)
+    if spans.whole(answer) is spans.Type.TIME:
+        wh = "What"  # a pace or a lap is written like a time of day
     of = "for" if moment else "of"
     extra: tuple[str, ...] = (f"For {subject.phrase}, {wh.lower()} is the {column} {of} {shown}?",)
     if spans.whole(answer) is spans.Type.MONEY and column.lower() in (

@@ -27,6 +27,7 @@ _NAMED_DAY = re.compile(r"\b(date|day|time|deadline|birthday)\b")
 _SECOND_PLACE = re.compile(
     r"\s+(?:in|at|near) (?:the )?[A-ZÀ-Þ][\w’'-]*(?: [A-ZÀ-Þ][\w’'-]*)*"
 )  # fmt: skip
+_AFTER_PHRASE = re.compile(r"\b(?:from|to|on|of|with|by|for) (?:a|an|the) \w+(?: \w+)?$")
 _AFTER_PLACE = re.compile(r"\b(?:in|at|near) (?:the )?[A-ZÀ-Þ][\w’' -]*$")
 
 
@@ -72,7 +73,11 @@ def _joined(here: Slot) -> bool:
 def _describes(here: Slot) -> bool:
     """Whether the span belongs to a described thing: "is a grey Toyota from Maier"."""
     words = here.left.split()
-    return here.clause.base == "be" and len(words) > 1 and words[0].lower() in lexicon.DETERMINERS
+    if here.clause.base != "be" or len(words) < 2:
+        return False
+    first = words[0].lower().strip(",")
+    along = first in lexicon.PREPOSITIONS | lexicon.ADVERBS
+    return not along and "participle" not in lexicon.verb_forms(first)
 
 
 def _moment(here: Slot) -> Iterator[Asked]:
@@ -186,8 +191,11 @@ def _name(here: Slot) -> Iterator[Asked]:
 
 
 def _in_place(here: Slot, person: bool, place: bool) -> Iterator[Asked]:
-    if _AFTER_PLACE.search(here.clause.rest[: here.begin].rstrip()):
+    before = here.clause.rest[: here.begin].rstrip()
+    if _AFTER_PLACE.search(before) or _AFTER_PHRASE.search(before) or len(here.span.text) < 3:
         return
+    if re.match(r"[A-Z]\b", here.span.text):
+        return  # "in D minor"
     if (person and here.preposition == "at") or (
         here.preposition == "in" and here.clause.base in _IN_LANGUAGE and not place
     ):

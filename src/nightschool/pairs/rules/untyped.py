@@ -19,11 +19,16 @@ _IMPERSONAL = bag(
     "include mean last measure weigh consist belong show"
 )
 _STOP = re.compile(
-    r"\s(?:on|in|at|for|from|with|by|to|until|since|before|after|during|every|because|as|when"
-    r"|if|about|per(?! ?cent)|without|into|near|instead)\s|,|\s(?:today|yesterday|tomorrow|again|now)\b"
+    r"\s(?:on|in|at|for|from|with|by|to|until|since|before|after|during|every|because|as|when|if"
+    r"|about|per(?! ?cent)|without|into|near|instead)\s|,(?!\d)|\s(?:today|yesterday|tomorrow|again"
+    r"|now)\b"
 )
 _SELF = re.compile(r"(the|our|my|[a-z]+ing|[a-z]+ed)\b")
-_SET_PHRASES = bag("place part care time back home")
+_INTRANSITIVE = bag(
+    "arrive come go happen swarm sleep fall rise sit stand lie live die exist appear disappear "
+    "wait stay belong depend last expire"
+)
+_SET_PHRASES = bag("way place part care time back home")
 
 
 def reason(clause: Clause, sentence: str) -> Iterator[Asked]:
@@ -63,6 +68,8 @@ def place(clause: Clause) -> Iterator[Asked]:
     if any(moment(span.text) for span in spans.find(tail)):
         return
     answer = found.group(1)
+    if re.match(r"[A-Z]\b", answer):
+        return  # "in D minor"
     yield ask(clause, answer, "Where", f"{head} {clause.lead}".strip(), 0.8)
 
 
@@ -71,6 +78,8 @@ def thing(clause: Clause) -> Iterator[Asked]:
     words = clause.rest.split()
     if clause.imperative or not words or (clause.auxiliary and clause.base != "be"):
         return
+    if clause.base in _INTRANSITIVE:
+        return
     if clause.base == "be":
         yield from _complement(clause, words)
         return
@@ -78,7 +87,7 @@ def thing(clause: Clause) -> Iterator[Asked]:
     if first in ("me", "us", "him", "them") and len(words) > 2:
         yield from _object(clause, len(words[0]))
         return
-    opens = first in lexicon.DETERMINERS | lexicon.NUMBER_WORDS or first[0].isdigit()
+    opens = first in lexicon.DETERMINERS | lexicon.NUMBER_WORDS or first[:1].isdigit()
     if not opens and (first in lexicon.FUNCTION or not lexicon.kinds(first) & {"NOUN", "ADJ"}):
         return
     if "ing" in lexicon.verb_forms(first) or first in ("every", "each", "last", "next"):
@@ -97,6 +106,8 @@ def _object(clause: Clause, skip: int) -> Iterator[Asked]:
     words = answer.lower().split()
     if not 1 <= len(words) <= 9 or words[-1] in lexicon.FUNCTION or moment(answer):
         return
+    if not _noun_like(words[0], first=True) or not _noun_like(words[-1], first=False):
+        return
     if words[0] in ("no", "that", "this", "these", "those", "such"):
         return
     if len(words) == 1 and words[0] in _SET_PHRASES:
@@ -105,6 +116,14 @@ def _object(clause: Clause, skip: int) -> Iterator[Asked]:
     weak = clause.base in ("have", "do", "get", "make", "take")
     if cut or not weak or clause.subject.lower() not in ("i", "we"):
         yield ask(clause, answer, "What", cut, 0.65)
+
+
+def _noun_like(word: str, *, first: bool) -> bool:
+    """Whether a noun phrase may begin (or end) with this word; unknown words are names."""
+    kinds = lexicon.kinds(word)
+    if word in lexicon.DETERMINERS | lexicon.NUMBER_WORDS or not kinds:
+        return first or word not in lexicon.FUNCTION
+    return bool(kinds & ({"NOUN", "ADJ"} if first else {"NOUN"}))
 
 
 def _complement(clause: Clause, words: list[str]) -> Iterator[Asked]:
@@ -118,6 +137,8 @@ def _complement(clause: Clause, words: list[str]) -> Iterator[Asked]:
     if "participle" in forms and "NOUN" not in kinds:
         yield from _passive(clause, words[0])
         return
+    if "NOUN" not in kinds and len(words) > 1 and words[1].lower() in lexicon.PREPOSITIONS:
+        return  # "unhappy from the first month"
     person = spans.person_like(clause.subject) or clause.subject.lower() in ("i", "we", "they")
     definite = first in ("a", "an", "the", "my", "our") or not words[0][0].islower()
     if not definite and (person or "NOUN" not in lexicon.kinds(words[-1].strip(".,"))):

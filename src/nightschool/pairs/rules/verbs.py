@@ -46,7 +46,7 @@ def finite(tokens: list[re.Match[str]]) -> int | None:
             return None
         if word in (";", ":", ")", '"', "“", "”", "which", "who", "that", "whose", "if"):
             return None
-        if word in lexicon.AUXILIARIES and words[i][0].islower():
+        if word in lexicon.AUXILIARIES and words[i][0].islower() and not (determined and i == 1):
             return i
         if _finite(low, words, i, previous, determined):
             return i

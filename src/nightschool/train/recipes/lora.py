@@ -17,6 +17,8 @@ TARGETS = ("gate_proj", "up_proj", "down_proj")
 
 def build(model: Any, plan: Plan) -> Any:
     """Wrap `model` with a fresh LoRA of `plan.rank`; B starts at zero, so it changes nothing."""
+    import warnings
+
     import peft
     import torch
 
@@ -29,4 +31,7 @@ def build(model: Any, plan: Plan) -> Any:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return peft.get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # peft 0.21 still asks transformers 5.23 by a name that it deprecates
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
+        return peft.get_peft_model(model, config)
