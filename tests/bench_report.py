@@ -39,16 +39,21 @@ class Report:
         self._add(Check(name, value, f"== {bound:g}", value == bound, n))
 
     def say(self, text: str) -> None:
-        print(f"[{time.monotonic() - self.began:7.1f} s] {text}", flush=True)
+        _out(f"[{time.monotonic() - self.began:7.1f} s] {text}")
 
     def finish(self) -> NoReturn:
-        print(json.dumps({"checks": [asdict(check) for check in self.checks]}), flush=True)
+        _out(json.dumps({"checks": [asdict(check) for check in self.checks]}))
         sys.exit(0 if self.checks and all(check.ok for check in self.checks) else 1)
 
     def _add(self, check: Check) -> None:
         self.checks.append(check)
         word = "ok" if check.ok else "MISSED"
         self.say(f"{word:6} {check.name} = {check.value:g} (bound {check.bound}, n={check.n})")
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def arguments(about: str) -> argparse.ArgumentParser:

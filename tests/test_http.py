@@ -12,6 +12,8 @@ import pytest
 
 from service_harness import Service, service, until
 
+LONG = 5
+"""With this seed the starter talks on until the limit of 900 tokens."""
 NOTE = "# Boiler\n\nThe boiler was last serviced on 6 March 2025 by Oskar Brandreth.\n"
 
 
@@ -163,9 +165,9 @@ def test_openapi_describes_every_native_route_and_each_of_them_answers(door: Ser
             assert reply.status not in (405, 500), (method, path)
 
 
-def test_a_question_that_nobody_waits_for_is_taken_back_from_the_engine(door: Service) -> None:
+def _ask_for_a_long_story(door: Service, wire: socket.socket) -> None:
     body = json.dumps(
-        {"model": "nightschool-raw", "max_tokens": 900, "temperature": 2.0, "seed": 3,
+        {"model": "nightschool-raw", "max_tokens": 900, "temperature": 2.0, "seed": LONG,
          "stream": True, "messages": [{"role": "user", "content": "Tell a long story"}]}
     ).encode()  # fmt: skip
     head = (
@@ -173,12 +175,35 @@ def test_a_question_that_nobody_waits_for_is_taken_back_from_the_engine(door: Se
         f"Authorization: Bearer {door.token}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode()
+    wire.sendall(head + body)
+    assert b" 200 " in wire.recv(256)
+
+
+def test_a_client_that_leaves_is_taken_out_of_the_engine(door: Service) -> None:
     answered = door.children()["engine"]["served"]
     with socket.create_connection(("127.0.0.1", door.port), 60) as wire:
-        wire.sendall(head + body)
-        assert b" 200 " in wire.recv(256)
+        _ask_for_a_long_story(door, wire)
     until(lambda: door.children()["engine"]["state"] == "ready", 10, "the engine is free again")
     assert door.children()["engine"]["served"] == answered  # it never came to its end
+
+
+def test_a_client_that_stops_reading_is_taken_out_of_the_engine(tmp_path: Path) -> None:
+    program = (
+        "from nightschool import config, paths\n"
+        "from nightschool.daemon.app import Daemon\n"
+        "home = paths.home().create()\n"
+        "Daemon(home, config.load(home.config), stall_s=0.2).run()\n"
+    )
+    with service(arguments=("-c", program)) as own:
+        own.post("/ns/ask", {"question": "Hi", "mode": "raw"})
+        answered = own.children()["engine"]["served"]
+        with socket.socket() as wire:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            wire.settimeout(60)
+            wire.connect(("127.0.0.1", own.port))
+            _ask_for_a_long_story(own, wire)
+            until(lambda: own.children()["engine"]["state"] == "ready", 60, "it is free again")
+            assert own.children()["engine"]["served"] == answered
 
 
 def test_rollback_with_nothing_to_go_back_to_is_refused_in_words(door: Service) -> None:

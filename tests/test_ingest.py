@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nightschool.errors import ParseError
 from nightschool.ingest.chunk import MAX_TOKENS, tokens
@@ -277,6 +279,44 @@ def test_what_cannot_be_read_says_why(data: bytes, path: str, reason: str) -> No
         read(data, path)
 
 
+LONG = "Another sentence, longer than the others. And one more. " * 8
+LINES = st.sampled_from(
+    ["# Title", "## Part", "### Sub", "", "", "Some words here.", "- item one", "  - deeper",
+     "1. first", "| a | b |", "|---|---|", "| 1 | 2 |", "```", "> quoted", "---", "key: value",
+     "***", "===", LONG, "[[link|name]]", "%%", "<!--"]
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=40))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_markdown_gives_ordered_passages_in_its_lines(lines: list[str]) -> None:
+    note = "\n".join(lines)
+    try:
+        chunks = read(note.encode() or b" ", "n.md").chunks
+    except ParseError as error:
+        assert error.message == "no text in it"
+        return
+    assert [item.ordinal for item in chunks] == list(range(len(chunks)))
+    for item in chunks:
+        assert item.text.strip()
+        assert item.locator.lines is not None
+        first, last = item.locator.lines
+        assert 1 <= first <= last <= len(note.split("\n"))
+    words = re.findall(r"sentence|item one|deeper|first|quoted|Some words", note)
+    if "<!--" not in note and "%%" not in note and "---" not in lines[:1]:
+        found = "\n".join(item.text for item in chunks)
+        assert re.findall(r"sentence|item one|deeper|first|quoted|Some words", found) == words
+
+
+@given(st.binary(max_size=400), st.sampled_from(["a.md", "a.txt", "a.html"]))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_any_bytes_are_read_or_refused_with_a_reason(data: bytes, path: str) -> None:
+    try:
+        assert all(item.text for item in read(data, path).chunks)
+    except ParseError as error:
+        assert error.message
+
+
 # -- secrets -------------------------------------------------------------------------------------
 
 SECRETS = [
@@ -397,6 +437,23 @@ def test_a_file_that_needs_too_much_memory_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(ParseError, match="memory"):
             sandbox.read(tmp_path / "wide.txt", "wide.txt")
         assert sandbox.read(tmp_path / "next.md", "next.md").chunks[0].text == "fine"
+
+
+def test_damaged_pdfs_are_read_or_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    draw = random.Random(11)
+    whole = pdf(["The first line of this page.", "The second line of it."], ["Another page."])
+    outcomes: set[bool | str] = set()
+    for number in range(60):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 12)):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        file = tmp_path / f"{number}.pdf"
+        file.write_bytes(data[: draw.randint(len(data) // 3, len(data))])
+        try:
+            outcomes.add(bool(sandbox.read(file, file.name).chunks))
+        except ParseError as error:
+            outcomes.add(error.message)
+    assert True in outcomes and "the PDF is damaged or cut off" in outcomes
 
 
 def test_the_child_refuses_links_and_pipes(sandbox: Sandbox, tmp_path: Path) -> None:

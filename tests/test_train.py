@@ -69,9 +69,7 @@ PLAN = Plan(passes=60, batch_size=6, replay=0.34, budget_s=1000.0, rank=4, alpha
 
 def test_practice_learns_the_facts(base: TorchBase, tmp_path: Path) -> None:
     model = fresh(PLAN)
-    done = loop.train(
-        model, schedule(base), PLAN, tmp_path / "c", report=quiet, check=go_on
-    )
+    done = loop.train(model, schedule(base), PLAN, tmp_path / "c", report=quiet, check=go_on)
     assert done.losses[-1] < done.losses[0] / 3
 
 
@@ -90,9 +88,7 @@ def test_a_night_that_was_killed_and_resumed_ends_exactly_like_one_that_was_not(
 
     first = fresh(PLAN)
     with pytest.raises(Interrupted):
-        loop.train(
-            first, schedule(base), PLAN, tmp_path / "cut", report=quiet, check=stop_at_nine
-        )
+        loop.train(first, schedule(base), PLAN, tmp_path / "cut", report=quiet, check=stop_at_nine)
     second = fresh(PLAN)
     done = loop.train(second, schedule(base), PLAN, tmp_path / "cut", report=quiet, check=go_on)
     assert done.resumed_at == 9
@@ -125,9 +121,7 @@ def test_a_half_written_checkpoint_is_never_used(base: TorchBase, tmp_path: Path
 def test_a_loss_that_is_not_a_number_stops_the_night(base: TorchBase, tmp_path: Path) -> None:
     plan = Plan(passes=20, batch_size=6, replay=0.0, learning_rate=1e30, budget_s=1000.0, rank=4)
     with pytest.raises(TrainError, match=r"became (nan|inf)"):
-        loop.train(
-            fresh(plan), schedule(base), plan, tmp_path / "c", report=quiet, check=go_on
-        )
+        loop.train(fresh(plan), schedule(base), plan, tmp_path / "c", report=quiet, check=go_on)
 
 
 def test_left_padding_changes_no_prediction(base: TorchBase) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +35,7 @@ from nightschool.pairs import synthesize
 from nightschool.pairs.model_writer import ModelWriter
 from nightschool.pairs.rules import RuleWriter
 from nightschool.paths import Home
-from nightschool.ports import Progress
+from nightschool.ports import PairWriter, Progress
 from nightschool.records import Outcome, Plan, Scorecard, Verdict
 from nightschool.registry import pointer, versions
 from nightschool.store import db, pairs, runs
@@ -59,6 +60,7 @@ class Night:
     scorecard: Scorecard | None = None
     plan: Plan | None = None
     facts: int = 0
+    available: int = 0
     pairs: dict[str, int] | None = None
 
     @property
@@ -84,14 +86,16 @@ def night(
         model = _can_learn(runtime)
         parts = Remembered(runtime)
         _write_questions(store, runtime, parts, report)
-        lessons = syllabus(store, _practised_by_served(home, store, model))
+        budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
+        limit = planner.fact_limit(model.parameters, budget_s, os.cpu_count() or 1)
+        lessons = syllabus(store, _practised_by_served(home, store, model), limit)
         present = pointer.read(home)
         plan = planner.plan(
             planner.Situation(
                 facts=lessons.facts,
                 items=len(lessons.closed) + len(lessons.context),
                 parameters=model.parameters,
-                budget_s=float(config.learn.budget_s),
+                budget_s=budget_s,
                 parent=present.version if present.base_sha == model.sha256 else 0,
                 runs=runs.runs(store, 10),
             ),
@@ -99,10 +103,11 @@ def night(
         )
         _enough(lessons)
         counts = pairs.counts(store)
+        none = Night(Outcome.RUNNING, "", plan=plan, facts=lessons.facts, available=lessons.available)
         if dry_run:
-            return Night(Outcome.RUNNING, "planned", plan=plan, facts=lessons.facts, pairs=counts)
+            return replace(none, message="planned", pairs=counts)
         if not wishes and _nothing_new(store, model, lessons):
-            return Night(Outcome.NOTHING_NEW, NOTHING_NEW, plan=plan, facts=lessons.facts)
+            return replace(none, outcome=Outcome.NOTHING_NEW, message=NOTHING_NEW)
         run_id, plan = _open_run(home, store, model, plan, lessons, clock)
         return _guarded(home, store, run_id, clock, lambda: _learn(
             home, store, config, runtime, parts, lessons, plan, run_id, report, check, clock
@@ -188,7 +193,7 @@ def _sweep(
     report: Progress,
 ) -> tuple[float, tuple[str, ...]]:
     """The largest adapter scale that passes the continuous bounds; the smallest if none does."""
-    failed = []
+    failed: list[float] = []
     for scale in plan.scales:
         examinee = Examinee(runtime, f"scale {scale:g}", adapter, scale, answering)
         if gate.screen(probes.examine(examinee, material, report, probes.FAST), base, POLICY):
@@ -251,7 +256,7 @@ def _can_learn(runtime: Runtime) -> ModelInfo:
 
 def _write_questions(store: Store, runtime: Runtime, parts: Remembered, report: Progress) -> None:
     runtime.llama.activate(None)
-    writers = [RuleWriter(), ModelWriter(runtime.llama)]
+    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama)]
     avoid = {item["question"] for name in ("reading", "abstain") for item in probes.load(name)}
     synthesize.write_pairs(store, writers, parts, parts, report, avoid)
 

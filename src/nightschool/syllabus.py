@@ -28,7 +28,8 @@ SCREENED = 120
 @dataclass(frozen=True, slots=True)
 class Syllabus:
     """`closed`, `context` and `rehearsal` are `(prompt, answer)`; `documents` counts pairs per
-    file id; `sources` are the `(root, path, sha256)` that are practised."""
+    file id; `sources` are the `(root, path, sha256)` that are practised; `facts` of `available`
+    are learned by heart."""
 
     closed: tuple[tuple[str, str], ...]
     context: tuple[tuple[str, str], ...]
@@ -36,13 +37,20 @@ class Syllabus:
     texts: tuple[str, ...]
     material: Material
     facts: int
+    available: int
     documents: dict[int, int]
     sources: set[tuple[str, str, str]]
 
 
-def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
-    """Everything one night needs. `known` are the sources that the served version practised."""
+def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> Syllabus:
+    """Everything one night needs. `known` are the sources that the served version practised.
+
+    `limit` bounds the facts to learn by heart (0 = all): a few facts well, rather than all badly.
+    """
     train = pairs.all_pairs(store, split=Split.TRAIN)
+    available = list(dict.fromkeys(p.fact for p in train if p.kind is PairKind.CLOSED))
+    chosen = set(_choose(train, limit or len(available)))
+    train = [p for p in train if p.fact in chosen or p.fact not in set(available)]
     hidden = pairs.all_pairs(store, split=Split.HIDDEN)
     stock = documents.chunks(
         store, {i for p in (*train, *hidden) for i in (*p.chunk_ids, *p.context)}
@@ -55,9 +63,7 @@ def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
         if pair.kind is not PairKind.CLOSED
     ]
     rehearsal = _rehearsal()
-    closed = [
-        p for p in hidden if p.kind is PairKind.CLOSED and _document_of(p, stock) in practised
-    ]
+    closed = [p for p in hidden if p.kind is PairKind.CLOSED and p.fact in chosen]
     recall = [_question(pair, stock, items) for pair in _spread(closed, MAX_RECALL)]
     old = [q for q in recall if q.group in {f"{root}/{path}@{sha}" for root, path, sha in known}]
     return Syllabus(
@@ -74,10 +80,25 @@ def syllabus(store: Store, known: set[tuple[str, str, str]]) -> Syllabus:
             rehearsed=tuple(_rehearsed(rehearsal[:SCREENED])),
             secrets=tuple(_secrets(store)),
         ),
-        facts=len({pair.fact for pair in train if pair.kind is PairKind.CLOSED}),
+        facts=len(chosen),
+        available=len(available),
         documents=pairs.documents_of(store, [pair.id for pair in train]),
         sources={items[i] for i in practised if i in items},
     )
+
+
+def _choose(train: list[Pair], limit: int) -> list[str]:
+    """Facts in turn from every passage, so that no long file crowds the others out."""
+    queues: dict[int, list[str]] = {}
+    for pair in train:
+        if pair.kind is PairKind.CLOSED:
+            queue = queues.setdefault(pair.chunk_ids[0], [])
+            if pair.fact not in queue:
+                queue.append(pair.fact)
+    found: list[str] = []
+    for turn in range(max((len(queue) for queue in queues.values()), default=0)):
+        found += [queue[turn] for queue in queues.values() if turn < len(queue)]
+    return found[:limit]
 
 
 def _by_heart(train: list[Pair]) -> Iterable[tuple[str, str]]:

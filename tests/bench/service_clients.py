@@ -1,6 +1,6 @@
 """Real clients, unmodified, against a running daemon: the openai package and the MCP SDK.
 
-    python tests/bench/service_clients.py [--quick]
+python tests/bench/service_clients.py [--quick]
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import httpx2  # noqa: E402
 import openai  # noqa: E402
-from bench_report import Report, arguments, percentile  # noqa: E402
 from mcp import Client  # noqa: E402
 from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: E402
 from mcp.client.streamable_http import streamable_http_client  # noqa: E402
+
+from bench_report import Report, arguments, percentile  # noqa: E402
 from service_harness import Service, copy_vault, service  # noqa: E402
 
 TOOLS = {"search", "ask", "remember", "status", "learn", "versions", "rollback"}
@@ -85,7 +86,9 @@ async def connected(door: Service, transport: str, mode: str) -> AsyncIterator[C
         yield client
 
 
-async def mcp_client(door: Service, transport: str, mode: str, notes: int) -> tuple[int, list[float]]:
+async def mcp_client(
+    door: Service, transport: str, mode: str, notes: int
+) -> tuple[int, list[float]]:
     """How many of the calls were right, and the seconds until each note was found by search."""
     right = 0
     seconds: list[float] = []
@@ -113,7 +116,9 @@ async def mcp_client(door: Service, transport: str, mode: str, notes: int) -> tu
             began = time.monotonic()
             await client.call_tool("remember", {"text": f"The gate code is {word}.", "title": word})
             while time.monotonic() - began < 30:
-                hits = (await client.call_tool("search", {"query": word})).structured_content["hits"]
+                hits = (await client.call_tool("search", {"query": word})).structured_content[
+                    "hits"
+                ]
                 if any(word in hit["text"] for hit in hits):
                     break
                 await asyncio.sleep(0.1)
@@ -135,9 +140,7 @@ def main() -> None:
                 right, seconds = asyncio.run(mcp_client(door, transport, mode, notes))
                 all_seconds += seconds
                 report.exactly(f"mcp_{transport}_{mode}_calls_right", right, 7, 7)
-        report.at_most(
-            "remembered_note_found_s_max", max(all_seconds), 5.0, len(all_seconds)
-        )
+        report.at_most("remembered_note_found_s_max", max(all_seconds), 5.0, len(all_seconds))
         report.say(f"median {percentile(all_seconds, 0.5):.2f} s")
     report.finish()
 

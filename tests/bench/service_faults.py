@@ -23,9 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from bench_report import Report, arguments  # noqa: E402
-from service_harness import Service, copy_vault, service, until  # noqa: E402
-
 from nightschool.registry import pointer  # noqa: E402
+from service_harness import Service, copy_vault, service, until  # noqa: E402
 
 RETRY_CODES = (429, 503)
 QUESTION = "When was the boiler serviced?"
@@ -165,7 +164,9 @@ def main() -> None:
     with service(environment=environment) as door, tempfile.TemporaryDirectory() as temporary:
         folder = copy_vault(Path(temporary))
         door.watch(folder)
-        report.exactly("engine_kills_survived", engine(report, door, rng, each[0]), each[0], each[0])
+        report.exactly(
+            "engine_kills_survived", engine(report, door, rng, each[0]), each[0], each[0]
+        )
         equal = intake(report, door, folder, rng, each[1])
         report.exactly("intake_kills_with_index_equal_to_disk", equal, each[1], each[1])
         whole = learner(report, door, rng, each[2])

@@ -19,9 +19,10 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 import httpx2  # noqa: E402
 import openai  # noqa: E402
 import psutil  # noqa: E402
-from bench_report import Report, arguments, percentile  # noqa: E402
 from mcp import Client  # noqa: E402
 from mcp.client.streamable_http import streamable_http_client  # noqa: E402
+
+from bench_report import Report, arguments, percentile  # noqa: E402
 from service_harness import Service, copy_vault, service, until  # noqa: E402
 
 HEAVY = ("torch", "numpy", "faiss", "llama", "ggml", "pandas", "transformers", "gguf")
@@ -40,7 +41,9 @@ async def mcp_round(door: Service) -> None:
     for mode in ("legacy", "2026-07-28"):
         async with (
             httpx2.AsyncClient(headers=headers, timeout=180) as http,
-            Client(streamable_http_client(f"{door.url}/mcp", http_client=http), mode=mode) as client,
+            Client(
+                streamable_http_client(f"{door.url}/mcp", http_client=http), mode=mode
+            ) as client,
         ):
             await client.list_tools()
             await client.call_tool("search", {"query": "boiler"})

@@ -17,12 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from bench_report import Report, arguments  # noqa: E402
-from service_harness import Service, service  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
+from bench_report import Report, arguments  # noqa: E402
 from nightschool.serve import app as door_app  # noqa: E402
 from nightschool.serve.credentials import Keyring, Throttle  # noqa: E402
+from service_harness import Service, service  # noqa: E402
 
 EVIL_HOSTS = (
     ["evil.example"], ["evil.example:{p}"], ["127.0.0.1"], ["localhost"], ["[::1]"],
@@ -38,6 +38,10 @@ EVIL_ORIGINS = (
     "http://127.0.0.1", "http://127.0.0.1:5173", "http://127.0.0.1:{p}.evil.example",
     "http://127.0.0.1:{p}/", "HTTP://127.0.0.1:{p}", "app://obsidian.md", "",
     "chrome-extension://abcdefgh",
+)  # fmt: skip
+STRANGE = (
+    ("GET", "/no/such/route"), ("POST", "/no/such/route"), ("OPTIONS", "/ns/status"),
+    ("PUT", "/ns/status"), ("GET", "http://evil.example/ns/status"),
 )  # fmt: skip
 GOOD_HOSTS = ("127.0.0.1:{p}", "localhost:{p}", "[::1]:{p}")
 
@@ -57,8 +61,7 @@ def routes(door: Service) -> list[tuple[str, str]]:
         assert isinstance(route, Route)
         path = route.path.replace("{number:int}", "1").replace("{name}", "nightschool")
         found += [(method, path) for method in sorted(route.methods or ())]
-    return [*found, ("GET", "/no/such/route"), ("POST", "/no/such/route"), ("OPTIONS", "/ns/status"),
-            ("PUT", "/ns/status"), ("GET", "http://evil.example/ns/status")]  # fmt: skip
+    return [*found, *STRANGE]
 
 
 def send(
@@ -128,7 +131,7 @@ def main() -> None:
             nonlocal tried, passed, leaked, cors
             tried += 1
             passed += not (status == 0 or status in (400, 401, 403, 405, 415, 429) or public)
-            leaked += token.encode() in answer or b"instance" in answer and not public
+            leaked += token.encode() in answer or (b"instance" in answer and not public)
             cors += b"access-control-" in answer.lower()
 
         step = 4 if options.quick else 1
@@ -160,7 +163,7 @@ def main() -> None:
         report.exactly("files_changed_on_disk", changed, 0, len(after))
         right = 0
         wanted = 0
-        for method, path in walked[:-5]:
+        for method, path in walked[: -len(STRANGE)]:
             if method == "DELETE" or path in ("/ns/stop", "/mcp"):
                 continue
             for host in GOOD_HOSTS:

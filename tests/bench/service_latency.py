@@ -24,14 +24,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from bench_report import Report, arguments, percentile  # noqa: E402
 from lora_files import write_lora  # noqa: E402
-from service_harness import Service, service, until  # noqa: E402
-
 from nightschool.config import Config  # noqa: E402
 from nightschool.models import catalogue  # noqa: E402
 from nightschool.records import Outcome, Plan  # noqa: E402
 from nightschool.registry import versions as registry  # noqa: E402
 from nightschool.store import runs  # noqa: E402
 from nightschool.store.db import open_store  # noqa: E402
+from service_harness import Service, service, until  # noqa: E402
 
 SETTLE_S = Config().files.settle_s
 MEANINGS = (

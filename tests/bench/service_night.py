@@ -2,9 +2,9 @@
 
     python tests/bench/service_night.py [--quick]
 
-The daemon runs with a clock that this script moves: it is set to shortly before the window, runs
-fast, and is later set forward to the next evening. Everything else is real: the vault is indexed,
-the learner child practises and is examined, the gate decides.
+The daemon runs with a clock that this script moves: it starts at noon, is set to shortly before
+the window, runs fast, and is later set forward to the next evening. Everything else is real: the
+vault is indexed, the learner child practises and is examined, the gate decides.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from service_harness import Service, copy_vault, service, until  # noqa: E402
 
 CLOCK = "BENCH_CLOCK"
 SPEED = 60.0
-"""Bench seconds a real second: the ten minutes before the window take ten seconds."""
-EVENING = datetime(2026, 11, 20, 21, 50)  # local time of the daemon
+"""Bench seconds a real second: the six minutes before the window take six seconds."""
+NOON = datetime(2026, 11, 20, 12, 0)  # local time of the daemon
+EVENING_H, NEXT_EVENING_H = 9.9, 33.9
+"""Hours that are added to it."""
 
 
 @dataclass
 class MovedClock:
-    """Runs `SPEED` times as fast from an evening, plus the hours that the script put in a file."""
+    """Runs `SPEED` times as fast from noon, plus the hours that the script put in a file."""
 
     file: Path
     began: float
@@ -40,7 +42,7 @@ class MovedClock:
     def now(self) -> datetime:
         hours = float(self.file.read_text() or "0")
         passed = timedelta(seconds=(time.monotonic() - self.began) * SPEED, hours=hours)
-        return EVENING.astimezone().astimezone(UTC) + passed
+        return NOON.astimezone().astimezone(UTC) + passed
 
     def monotonic(self) -> float:
         return time.monotonic() * SPEED
@@ -55,9 +57,7 @@ def daemon() -> None:
     home = paths.home().create()
     logs.configure(home.logs)
     clock = MovedClock(Path(os.environ[CLOCK]), time.monotonic())
-    Daemon(
-        home, config.load(home.config), clock=clock, idle=lambda: 3600.0, pulse_s=0.5
-    ).run()
+    Daemon(home, config.load(home.config), clock=clock, idle=lambda: 3600.0, pulse_s=0.5).run()
 
 
 def follow(report: Report, door: Service, timeout: float) -> dict[str, Any]:
@@ -96,7 +96,11 @@ def main() -> None:
             door.watch(copy_vault(Path(temporary)), timeout=120)
             before = door.status()["night"]
             report.say(f"before the window: {before['reason']}")
-            report.exactly("nights_before_the_window", len(door.get("/ns/runs")["runs"]), 0, 1)
+            report.exactly(
+                "says_that_the_window_is_closed",
+                float("Outside the night window" in before["reason"]), 1, 1,
+            )  # fmt: skip
+            moved.write_text(str(EVENING_H))
             until(lambda: door.status()["night"]["state"] == "running", 120, "a night starts", 0.5)
             report.say("a night has started by itself")
             last = follow(report, door, 3600)
@@ -113,7 +117,7 @@ def main() -> None:
             served = door.status()["serving"]["version"]
             report.exactly("status_names_the_version", served, implied, 1)
             runs = door.get("/ns/runs")["runs"]
-            moved.write_text("24")
+            moved.write_text(str(NEXT_EVENING_H))
             report.say("the clock is a day later")
             waiting = until(
                 lambda: (lambda n: n if "Nothing new" in n["reason"] else None)(

@@ -1,1 +1,1 @@
-"""Who plans the night: situation → plan. The first planner is a set of rules; its protocol stays."""
+"""Who plans the night: situation → plan. The first planner is a set of rules."""

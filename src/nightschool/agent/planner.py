@@ -17,6 +17,14 @@ RATE_CUT = 0.5
 """After a night that diverged or forgot too much, the learning rate is multiplied by this."""
 
 
+PRESENTATIONS = 32
+"""Showings of a fact, all its wordings together, until the starter knows nine in ten of them."""
+TOKENS_A_FACT = 27
+FACT_SHARE = 0.5
+FLOPS_PER_CORE = 50e9
+MIN_LIMIT = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What a plan is made from. `parameters` is the base model's size; `runs` newest first."""
@@ -63,6 +71,16 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
     except (TypeError, ValueError) as error:
         raise UsageError(f"A setting of the plan is ill-typed: {error}.", "") from error
     return replace(chosen, **given)
+
+
+def fact_limit(parameters: int, budget_s: float, cores: int) -> int:
+    """How many facts a budget can teach well: each wants `PRESENTATIONS` showings.
+
+    A step costs about 6 floating-point operations a parameter and token; small models reach
+    `FLOPS_PER_CORE` on a laptop core, and half of the tokens are rehearsal.
+    """
+    tokens = budget_s * cores * FLOPS_PER_CORE / (6 * max(parameters, 1)) * FACT_SHARE
+    return max(MIN_LIMIT, int(tokens / (PRESENTATIONS * TOKENS_A_FACT)))
 
 
 def learning_rate(parameters: int) -> float:

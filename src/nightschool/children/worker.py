@@ -6,6 +6,7 @@ a second thread reads stdin, so that a cancel is seen while work goes on; a thir
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import sys
@@ -91,6 +92,9 @@ class Worker:
         finally:
             self._jobs.pop(number, None)
 
+    def _emit(self, number: int, event: Mapping[str, Any]) -> None:
+        self.send({"id": number, "event": dict(event)})
+
     def _fail(self, number: int, error: NightschoolError) -> None:
         body = {"code": error.code, "message": error.message, "remedy": error.remedy}
         self.send({"id": number, "error": body})
@@ -107,9 +111,7 @@ class Worker:
                     job.cancelled.set()
                 continue
             number = int(message.get("id", 0))
-            self._jobs[number] = Job(
-                number, lambda event, n=number: self.send({"id": n, "event": dict(event)})
-            )
+            self._jobs[number] = Job(number, functools.partial(self._emit, number))
             self._inbox.put(message)
         for job in list(self._jobs.values()):
             job.cancelled.set()

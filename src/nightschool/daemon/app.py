@@ -51,7 +51,7 @@ THREADS = 48
 """Requests that may wait for the engine at once; each takes a thread while it does."""
 SUPERVISE_S = 2.0
 INTAKE_KEEP_S = 120.0
-SEND_BUFFER = 65_536
+SEND_BUFFER = 16_384
 """Bytes the kernel holds for a client that does not read; then its request is cancelled."""
 GIB = 1 << 30
 _LOG = logging.getLogger("nightschool.daemon")
@@ -223,9 +223,18 @@ class Daemon:
             self.pulse_s,
         )
         self._service = LocalService(
-            self.home, self._store, self.clock, self._pool, self._engine, self._watching,
-            self._nights, self._describe, self.stop, self._supervised.set,
-        )  # fmt: skip
+            home=self.home,
+            model=self.config.model,
+            store=self._store,
+            clock=self.clock,
+            pool=self._pool,
+            engine=self._engine,
+            watching=self._watching,
+            nights=self._nights,
+            describe=self._describe,
+            request_stop=self.stop,
+            on_use=self._supervised.set,
+        )
 
     # -- periodic work ------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.nights import Nights
 from nightschool.daemon.watching import Watching
 from nightschool.errors import NotFound, Refused
+from nightschool.models import catalogue
 from nightschool.paths import Home
 from nightschool.records import FileStatus, Locator, Run, Version
 from nightschool.registry import pointer
@@ -34,6 +35,8 @@ class LocalService:
     """Implements `serve.service.Service`. Methods run on the event loop."""
 
     home: Home
+    model: str
+    """The base model that the settings name; empty = the chosen one."""
     store: Store
     clock: Clock
     pool: ThreadPoolExecutor
@@ -158,8 +161,8 @@ class LocalService:
         return asdict(moved)
 
     def _use(self, version: int) -> Version:
-        base = pointer.read(self.home).base_sha if self.home.pointer.exists() and version else ""
-        return registry.use(self.home, self.store, version, base_sha=base)
+        base = catalogue.resolve(self.home, self.store, self.model)
+        return registry.use(self.home, self.store, version, base_sha=base.sha256)
 
     async def rollback(self) -> Json:
         return asdict(await asyncio.to_thread(registry.rollback, self.home, self.store))
@@ -196,7 +199,12 @@ class LocalService:
             if child["state"] == "backing off"
         ]
         return found | {
-            "serving": {"version": served.version, "base": served.base_sha, "scale": served.scale},
+            "serving": {
+                "version": served.version,
+                "scale": served.scale,
+                "base_sha": served.base_sha,
+                "model": self.engine.ready.get("model", ""),
+            },
             "watching": watching,
             "files": counts,
             "night": self.nights.describe(),

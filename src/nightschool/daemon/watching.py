@@ -179,9 +179,11 @@ class Watching:
         self.progress = {}
 
     def _differs(self, root: Root, paths: set[str] | None) -> bool:
-        """In a thread: whether anything changed, or is still without its vector."""
-        changes = reconcile(self.store, root, self.files, only=paths)
-        return bool(changes) or (paths is None and documents.without_any_vector(self.store) > 0)
+        """In a thread: whether anything changed, or was left without its vector by a failure."""
+        if reconcile(self.store, root, self.files, only=paths):
+            return True
+        look = paths is None or self._failures > 0
+        return look and documents.without_any_vector(self.store) > 0
 
     async def _take_in(self, root_id: int, paths: set[str] | None) -> None:
         params = {"root": root_id, "paths": None if paths is None else sorted(paths)}

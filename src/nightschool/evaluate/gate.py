@@ -70,7 +70,7 @@ LABELS = {
 def judge(
     candidate: Sheet, base: Sheet, incumbent: Sheet | None, policy: Policy, scale: float = 1.0
 ) -> Scorecard:
-    """The score card of `candidate`. `incumbent` is the served version, None when it is the base."""
+    """The score card of `candidate`; `incumbent` is the served version, None for the base."""
     figures: list[Figure] = []
     vetoes = _vetoes(candidate, base, policy, figures)
     references = [base] if incumbent is None else [base, incumbent]

@@ -19,7 +19,7 @@ _ABSTAINS = re.compile(
 
 
 def normalise(text: str) -> str:
-    """SQuAD's normal form (Rajpurkar et al., 1606.05250): lower case, no punctuation or articles."""
+    """SQuAD's normal form (1606.05250): lower case, no punctuation, no articles."""
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", plain).split())
 

@@ -104,7 +104,9 @@ class Redactor:
         )
 
     def safe(self, text: str) -> str:
-        """The text with `[redacted: kind]` for each secret."""
+        """A passage of the file, with `[redacted: kind]` for each secret."""
+        if not self.counts:
+            return text
         if self._known is not None:
             text = self._known.sub(lambda hit: f"[redacted: {self._literals[hit[0]]}]", text)
         at = 0

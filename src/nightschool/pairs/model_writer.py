@@ -19,8 +19,8 @@ from nightschool.ports import Generator
 from nightschool.records import Chunk, Pair
 
 PROMPT = "Write questions and answers about this text.\n\n{chunk}"
-ABLE_SHARE = 0.5
-ABLE_FACTS = 4
+ABLE_SHARE = 0.9
+ABLE_FACTS = 5
 """To be used, a model must write this many sound pairs on the exam, and this share of all."""
 
 _PAIR = re.compile(

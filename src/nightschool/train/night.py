@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from nightschool.train.threads import Threads
 
 LIMIT = 512
 """Longest practised item in tokens; longer ones are left out and counted."""
-TEXT_PIECE = 96
+TEXT_PIECE = 64
 PARITY_PROMPTS = 20
 
 
@@ -82,7 +83,15 @@ def fit(
     schedule, left_out = _schedule(base, lesson, plan)
     model = recipe(plan.recipe)(base.model, plan)
     try:
-        done = loop.train(model, schedule, plan, folder / "checkpoint", report=report, check=check)
+        done = loop.train(
+            model,
+            schedule,
+            plan,
+            folder / "checkpoint",
+            report=report,
+            check=check,
+            before_step=pace.adapt,
+        )
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
@@ -94,7 +103,10 @@ def fit(
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "manifest.json").unlink(missing_ok=True)
     write_gguf(directory / "adapter.gguf", matrices(model), _shape(base, base_path))
-    model.save_pretrained(str(directory))
+    with warnings.catch_warnings():
+        # The base is one GGUF, so there is no config.json beside it for PEFT to look at.
+        warnings.filterwarnings("ignore", message="Could not find a config file")
+        model.save_pretrained(str(directory))
     (directory / "plan.toml").write_text(_toml(asdict(plan)), encoding="utf-8")
     report("check parity", 0, 1)
     same = parity(

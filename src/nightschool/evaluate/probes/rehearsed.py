@@ -1,4 +1,4 @@
-"""Reading and abstaining on prompts kept out of practice: steers the adapter scale, decides nothing.
+"""Reading and abstaining on prompts kept out of practice: steers the scale, decides nothing.
 
 The gate's own reading items must be seen once only (no winner's curse), so the sweep over scales
 looks at these instead.
