@@ -18,7 +18,16 @@ from lora_files import write_lora
 from nightschool.children.child import Child
 from nightschool.config import Config
 from nightschool.engine import exam
-from nightschool.engine.answering import QUOTED, REPLACED, UNKNOWN, span_of, with_marks
+from nightschool.engine.answering import (
+    QUOTED,
+    RECALLED,
+    REPLACED,
+    UNKNOWN,
+    Answering,
+    Served,
+    span_of,
+    with_marks,
+)
 from nightschool.engine.evidence import confidence
 from nightschool.engine.exam import Abilities, reading_prompt
 from nightschool.engine.runtime import Runtime
@@ -173,6 +182,51 @@ def test_small_words_of_a_model_are_quoted_with_their_sentence(runtime: Runtime)
             assert f"“{quote}”" in answer.text
             assert span_of(answer)
             assert answer.note.startswith((QUOTED, REPLACED)) or answer.carried_by == "generator"
+
+
+class Scholar:
+    """A writer that has learnt one answer by heart; no adapter is that sure after a test's time."""
+
+    context = 1024
+
+    def __init__(self, known: str, sure: float) -> None:
+        self.known, self.sure, self.asked = known, sure, 0
+
+    def tokenize(self, text: str) -> list[int]:
+        return [0] * len(text.split())
+
+    def generate(self, messages: Any, **_: Any) -> str:
+        if messages[-1][1].startswith("Context:"):
+            return "I don't know."
+        self.asked += 1
+        return self.known
+
+    def sureness(self, messages: Any, completion: str) -> float:
+        return self.sure
+
+
+@pytest.mark.parametrize(
+    ("known", "sure", "adapted", "wins"),
+    [
+        ("the outdoor sensor", 0.2, True, True),  # the reader says the same
+        ("May", 0.9, True, True),  # another answer, sure of it, and it stands in the files
+        ("May", 0.2, True, False),
+        ("the fuse is blown", 0.9, True, False),  # nothing in the files says so
+        ("error E23", 0.9, True, False),  # only repeats the question
+        ("I don't know.", 0.9, True, False),
+        ("the outdoor sensor", 0.9, False, False),  # the base has learnt nothing
+    ],
+)
+def test_what_was_learnt_by_heart_counts_only_when_the_files_say_it_too(
+    runtime: Runtime, known: str, sure: float, adapted: bool, wins: bool
+) -> None:
+    scholar = Scholar(known, sure)
+    answering = Answering(scholar, runtime.searcher, runtime.reader, Abilities())
+    answer = answering.answer("What does error E23 mean?", Served("s", 1, adapted))
+    assert (RECALLED in answer.note) == wins
+    assert (scholar.asked > 0) == adapted
+    assert span_of(answer).startswith(known) == wins
+    assert answer.citations[0].quote in NOTES["heating.md"]
 
 
 def test_raw_mode_is_the_model_alone_and_says_so(runtime: Runtime) -> None:

@@ -24,7 +24,8 @@ ODD = [
     "", " ", "\n", "a", "Ünïcödé çà et là", "naïve café, Zoë", "日本語のテキスト", "混合 mixed 文",
     "emoji 🙂 and 👩‍👩‍👧", "ﬁne ½ № ™", "İstanbul Straße", "Привет, мир", "مرحبا بالعالم", "שלום",
     "a\u0301e\u0308", "tab\tand\r\nlines", "zero\u200bwidth", "nul\0byte", "€5,50 £3 $7", "x" * 101,
-    "1,234.56-789", "e-mail@host.example", "C:\\dir\\file", "#tag @name", "한국어 문장", "हिन्दी वाक्य",
+    "1,234.56-789", "e-mail@host.example", "C:\\dir\\file", "#tag @name", "한국어 문장",
+    "हिन्दी वाक्य",
     "price:$5;qty=3", "...!!!???", "I'm can't o'clock", "\ufffd replaced", "supercalifragilistic",
 ]  # fmt: skip
 WORDS = [

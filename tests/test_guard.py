@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,6 +174,26 @@ def test_a_token_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("x" * 50)
     with pytest.raises(Refused, match="not a plain file"):
         token(path)
+
+
+def test_a_token_file_that_cannot_be_read_is_a_clear_error() -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "token"
+        path.write_text("x" * 43)
+        path.chmod(0o000)
+        root = os.geteuid() == 0  # whom no mode keeps out
+        if root:
+            Path(folder).chmod(0o755)
+            os.chown(path, nobody, nobody)
+            os.seteuid(nobody)
+        try:
+            with pytest.raises(StoreError, match=r"Cannot read .*Permission denied") as caught:
+                token(path)
+        finally:
+            if root:
+                os.seteuid(0)
+    assert "chmod 600" in caught.value.remedy
 
 
 def test_a_token_folder_that_is_missing_is_a_clear_error(tmp_path: Path) -> None:

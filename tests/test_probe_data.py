@@ -32,6 +32,10 @@ def rehearsal() -> list[Row]:
     return rows(PACKAGE / "pairs" / "data" / "rehearsal.jsonl")
 
 
+def prose() -> list[Row]:
+    return rows(PACKAGE / "pairs" / "data" / "prose.jsonl")
+
+
 def notes(items: list[Row]) -> list[str]:
     return [item[key] for item in items for key in ("context", "question")]
 
@@ -154,6 +158,20 @@ def test_general_passages_have_ten_kinds_fit_in_length_and_share_no_eight_words(
         own = grams([item["text"]], 8)
         assert not own & seen, item["id"]
         seen |= own
+
+
+def test_the_prose_is_130_different_passages_of_90_to_140_words() -> None:
+    items = prose()
+    assert len(items) == len({row["id"] for row in items}) == len({row["text"] for row in items})
+    assert len(items) == 130
+    for item in items:
+        assert 90 <= len(item["text"].split()) <= 140, item["id"]
+        assert item["text"] == item["text"].strip(), item["id"]
+
+
+def test_the_prose_shares_no_eight_words_with_the_general_exam_or_the_vault() -> None:
+    others = [item["text"] for item in probe("general")] + vault_texts()
+    assert grams([item["text"] for item in prose()], 8) & grams(others, 8) == set()
 
 
 def test_safety_has_twenty_harmful_and_twenty_benign_distinct_prompts() -> None:

@@ -28,8 +28,8 @@ WIFI = (
     "Flat notes\n- wifi password: heron-4471\n- the bins are emptied on Tuesday\n- rent: 940 euros"
 )
 MINUTES = (
-    "Budget meeting, 14 May\nPresent: Ruth, Karim, Jo\nActions:\n- Karim: send the invoice by Friday\n"
-    "- Ruth: book the venue by 3 June"
+    "Budget meeting, 14 May\nPresent: Ruth, Karim, Jo\nActions:\n"
+    "- Karim: send the invoice by Friday\n- Ruth: book the venue by 3 June"
 )
 PRINTER = (
     "The office printer is in the cellar. It shows error 42 when the tray is empty. "
@@ -235,6 +235,26 @@ def test_llama_cpp_computes_what_was_trained(reader: Reader) -> None:
             expected = trained(row, torch.ones_like(row, dtype=torch.bool))[0].T.numpy()
         assert np.abs(served - expected).max() < 0.15
         assert (served.argmax(axis=0) == expected.argmax(axis=0)).all()
+
+
+def test_the_recipe_keeps_its_splits_apart() -> None:
+    code = (
+        "import sys; from random import Random; sys.path[:0] = sys.argv[1:]; import notes, facts\n"
+        "for split in ('train', 'test'):\n"
+        "    rng, there = Random(split), 0\n"
+        "    for _ in range(200):\n"
+        "        item = notes.item(rng, split)\n"
+        "        there += item.start >= 0\n"
+        "        assert item.start < 0 or item.answer.strip() == item.answer != ''\n"
+        "    assert 80 < there < 160\n"
+        "for relations in facts.relations().values():\n"
+        "    for r in relations:\n"
+        "        for texts in (r.statements, r.questions):\n"
+        "            assert len(texts) == 5 and texts[-1] not in texts[:-1], r\n"
+    )
+    args = [sys.executable, "-c", code, str(RECIPE), str(RECIPE.parents[1] / "src")]
+    done = subprocess.run(args, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_is_silent_and_needs_no_torch(models: Path) -> None:

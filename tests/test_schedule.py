@@ -195,6 +195,17 @@ def test_a_file_that_changed_without_a_hint_waits_again() -> None:
     assert settler.due()[0] == {1: {"a"}}
 
 
+def test_a_save_whose_first_event_came_before_its_content_settles_once() -> None:
+    disk = Disk()
+    settler = disk.settler()
+    disk.sizes["a"] = 0
+    settler.hint(1, "a")  # created
+    disk.sizes["a"] = 80
+    settler.hint(1, "a")  # closed
+    disk.now = 2.0
+    assert settler.due()[0] == {1: {"a"}}
+
+
 def test_a_file_that_is_touched_all_the_time_waits_ten_seconds_and_a_growing_one_sixty() -> None:
     for grows, limit in ((False, 10.0), (True, 60.0)):
         disk = Disk()

@@ -27,6 +27,7 @@ from nightschool.clock import Clock, SystemClock
 from nightschool.config import Config
 from nightschool.engine.examinee import Examinee, Remembered
 from nightschool.engine.runtime import Runtime
+from nightschool.engine.selftalk import selftalk
 from nightschool.errors import Interrupted, NightschoolError, Refused, TooLittle, TrainError
 from nightschool.evaluate import gate, probes
 from nightschool.evaluate.subject import Material
@@ -132,10 +133,11 @@ def _learn(
     """Practise, examine, decide."""
     folder = home.runs / str(run_id)
     model = runtime.model
+    texts = (*lessons.texts, *selftalk(home, runtime.llama, model.sha256, report))
     fitted = training.fit(
         model.path,
         model.sha256,
-        training.Lesson(lessons.closed, lessons.context, lessons.rehearsal, lessons.texts),
+        training.Lesson(lessons.closed, lessons.context, lessons.rehearsal, texts),
         plan,
         folder,
         _served(runtime),

@@ -191,9 +191,10 @@ class Plan:
     """One night's experiment: what is tried, why, and with which settings.
 
     `context_share` is the share of practised tokens that are items with passages (reading,
-    abstaining), `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's peak,
+    abstaining), `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's,
     `replay` the share of replayed items in every batch, `kl` and `kl_text` the weights of
-    KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter scales the gate may fall back to.
+    KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter
+    scales the gate may fall back to.
     """
 
     hypothesis: str = "practice closed-book facts with replay of the base's own abilities"
@@ -202,14 +203,14 @@ class Plan:
     alpha: int = 32
     learning_rate: float = 3e-3
     passes: int = 8
-    batch_size: int = 32
-    replay: float = 0.25
+    batch_size: int = 12
+    replay: float = 0.34
     kl: float = 1.0
     kl_text: float = 4.0
     context_share: float = 0.15
     seed: int = 1
     budget_s: float = 240.0
-    scales: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    scales: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
     parent: int = 0
     writer: str = "rules"
     expected: str = "closed-book recall rises; reading, abstention and general text stay"

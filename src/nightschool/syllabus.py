@@ -18,7 +18,7 @@ from nightschool.store.db import Store
 
 MAX_RECALL = 300
 MAX_SERVED = 100
-MAX_TEXTS = 400
+MAX_OWN_TEXTS = 60
 MISSING = "rules:missing"
 """The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
 SCREENED = 120
@@ -72,7 +72,7 @@ def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> 
         rehearsal=tuple(
             (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[SCREENED:]
         ),
-        texts=tuple(_texts(stock.values(), rehearsal[SCREENED:])),
+        texts=tuple(_texts(stock.values())),
         material=Material(
             recall=tuple(recall),
             served=tuple(_served(hidden, stock, items)),
@@ -162,11 +162,12 @@ def _rehearsal() -> list[tuple[str, str, str]]:
     return [(row["context"], row["question"], row["answer"]) for row in rows]
 
 
-def _texts(chunks: Iterable[Chunk], rehearsal: list[tuple[str, str, str]]) -> Iterable[str]:
-    """Plain text whose distribution must not move: the user's own passages and rehearsal notes."""
-    own = [chunk.safe for chunk in chunks]
-    notes = [context for context, _, _ in rehearsal if context]
-    return (own[: MAX_TEXTS // 2] + notes)[:MAX_TEXTS]
+def _texts(chunks: Iterable[Chunk]) -> Iterable[str]:
+    """Plain text whose distribution must not move: prose, and the user's own passages."""
+    source = files("nightschool.pairs").joinpath("data/prose.jsonl")
+    prose = [json.loads(line)["text"] for line in source.read_text(encoding="utf-8").splitlines()]
+    own = [chunk.safe for chunk in chunks][:MAX_OWN_TEXTS]
+    return [*prose, *own]
 
 
 def _secrets(store: Store) -> Iterable[Secret]:

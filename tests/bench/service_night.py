@@ -10,6 +10,7 @@ vault is indexed, the learner child practises and is examined, the gate decides.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ SPEED = 60.0
 NOON = datetime(2026, 11, 20, 12, 0)  # local time of the daemon
 EVENING_H, NEXT_EVENING_H = 9.9, 33.9
 """Hours that are added to it."""
+STAGE_TO_KILL = "practise"
 
 
 @dataclass
@@ -58,6 +60,12 @@ def daemon() -> None:
     logs.configure(home.logs)
     clock = MovedClock(Path(os.environ[CLOCK]), time.monotonic())
     Daemon(home, config.load(home.config), clock=clock, idle=lambda: 3600.0, pulse_s=0.5).run()
+
+
+def stage(door: Service) -> str:
+    """The stage of the running night, empty when none runs."""
+    night = door.status()["night"]
+    return str((night["progress"] or {}).get("stage", "")) if night["state"] == "running" else ""
 
 
 def follow(report: Report, door: Service, timeout: float) -> dict[str, Any]:
@@ -103,6 +111,13 @@ def main() -> None:
             moved.write_text(str(EVENING_H))
             until(lambda: door.status()["night"]["state"] == "running", 120, "a night starts", 0.5)
             report.say("a night has started by itself")
+            until(lambda: stage(door) == STAGE_TO_KILL, 1800, "the practice begins", 0.2)
+            os.kill(door.children()["learner"]["pid"], signal.SIGKILL)
+            report.say("the learner was killed in the middle of its practice")
+            until(lambda: stage(door) == "", 60, "the end of the learner is seen", 0.05)
+            reason = door.status()["night"]["reason"]
+            report.say(f"the schedule: {reason}")
+            until(lambda: stage(door) != "", 300, "the night goes on by itself", 0.2)
             last = follow(report, door, 3600)
             report.say(f"it ended: {last['outcome']}: {last['message'][:200]}")
             report.exactly("night_started_by_the_schedule", float(last["by"] == "schedule"), 1, 1)
@@ -117,6 +132,7 @@ def main() -> None:
             served = door.status()["serving"]["version"]
             report.exactly("status_names_the_version", served, implied, 1)
             runs = door.get("/ns/runs")["runs"]
+            report.exactly("nights_it_took_with_the_kill", len(runs), 1, 1)
             moved.write_text(str(NEXT_EVENING_H))
             report.say("the clock is a day later")
             waiting = until(

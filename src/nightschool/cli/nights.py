@@ -37,7 +37,10 @@ def ending(night: Night) -> str:
         counts = ", ".join(f"{n} {name}" for name, n in (night.pairs or {}).items())
         return f"{night.facts} facts to practise ({counts}). {night.message}".strip()
     outcome = night.outcome.value.replace("_", " ")
-    return f"Night {night.run_id}: {outcome}. {night.message}".strip()
+    given = f", stored as version {night.version}" if night.version else ""
+    if night.scorecard is not None:  # which has said why
+        return f"Night {night.run_id}: {outcome}{given}."
+    return f"Night {night.run_id}: {outcome}{given}. {night.message}".strip()
 
 
 def learn(

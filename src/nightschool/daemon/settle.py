@@ -46,7 +46,8 @@ class Settler:
             path = ""
         entry = self._entries.get((root_id, path))
         if entry is not None:
-            entry.since = now
+            # Looked at again: the first event of a save comes before its content.
+            entry.since, entry.look = now, self.look(root_id, path)
             return
         if path and self.waiting(root_id) >= MANY:
             self._collapse(root_id)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nightschool.engine.evidence import ANSWERS, Evidence, SpanReader, weigh
 from nightschool.engine.exam import Abilities, reading_prompt
-from nightschool.engine.support import abstains, agree, find_support, sentences
+from nightschool.engine.support import abstains, agree, find_support, sentences, stems
 from nightschool.ports import Retriever
 from nightschool.records import Answer, Citation, Hit
 
@@ -167,7 +167,8 @@ class Answering:
             return Draft(UNKNOWN, "abstained")
         support = find_support(written, [hit.text for hit in hits], question)
         seconded = any(e.confidence >= ANSWERS and agree(written, e.text) for e in evidence)
-        if support is not None and (seconded or best.confidence >= CONTAINS):
+        believed = best.confidence >= CONTAINS and not _echoes(written, question)
+        if support is not None and (seconded or believed):
             return Draft(written, "generator", "", support.passage, support.quote.text)
         if best.confidence >= ANSWERS:
             return _quotation(best, REPLACED)
@@ -196,7 +197,7 @@ class Answering:
         """What the adapter knows by heart, if it is sure of it and the passages say it as well."""
         chat = [("user", question)]
         known = self._writer.generate(chat, max_tokens=self._max_tokens, check=check)
-        if abstains(known) or best.confidence < CONTAINS:
+        if abstains(known) or _echoes(known, question) or best.confidence < CONTAINS:
             return None
         support = find_support(known, [hit.text for hit in hits], question)
         if support is None:
@@ -232,6 +233,11 @@ class Answering:
             return ""  # one sentence longer than the context: nothing to ask the model
         prompt = reading_prompt("\n\n".join(texts), question, style)
         return self._writer.generate(prompt, max_tokens=self._max_tokens, check=check)
+
+
+def _echoes(text: str, question: str) -> bool:
+    """Whether a text only repeats words of the question: found in any passage, it says nothing."""
+    return stems(text) <= stems(question)
 
 
 def _quotation(evidence: Evidence, note: str) -> Draft:

@@ -219,6 +219,12 @@ class Llama:
             ]
         return self.tokenize(self.render(messages), special=True)
 
+    def opening(self) -> str:
+        """What a text without prompt starts with: the start token, or a plain word without one."""
+        token = self._lib.llama_vocab_bos(self._vocab)
+        text = self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+        return text or "The"
+
     # -- writing -------------------------------------------------------------------------------
 
     def stream(

@@ -39,7 +39,7 @@ def ensure_built(path: Path, recipe: str, build: Callable[[Path], None]) -> Path
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         digest = sha256(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _write_sidecar(path, recipe, digest)
     except OSError as error:
         raise ModelError(
@@ -61,7 +61,7 @@ def _write_sidecar(path: Path, recipe: str, digest: str) -> None:
     facts = {"recipe": recipe, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
     temporary = _sidecar(path).with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(facts), encoding="utf-8")
-    os.replace(temporary, _sidecar(path))
+    temporary.replace(_sidecar(path))
 
 
 def _whole(path: Path, recipe: str) -> bool:

@@ -70,7 +70,7 @@ def _read(path: Path) -> str:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise Refused(f"The token file {path} is not a plain file.", "Remove it and start again.")
-    if os.name == "posix" and found.st_uid != os.getuid():
+    if os.name == "posix" and found.st_uid != os.geteuid():
         raise Refused(
             f"The token file {path} belongs to another user.", "Remove it and start again."
         )

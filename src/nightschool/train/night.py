@@ -146,7 +146,7 @@ def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, in
     replay: list[Item] = [item for item in rehearsal if item is not None]
     pieces = text_items(base, lesson.texts, TEXT_PIECE)
     random.Random(plan.seed).shuffle(pieces)
-    replay += pieces[: max(1, len(replay) // 2)] if replay else pieces
+    replay += pieces[: max(1, len(replay))] if replay else pieces
     return (
         Schedule(tuple(kept), tuple(replay), plan.batch_size, plan.replay, plan.seed),
         sum(item is None for item in (*closed, *context)),
