@@ -368,3 +368,17 @@ def test_ready_is_said_after_the_door_is_open(tmp_path: Path) -> None:
         assert made.ready_s < 10
         assert made.request("GET", "/health", token=None).json["status"] == "ready"
     assert time.perf_counter() - began < 60
+
+
+def test_a_learner_that_was_killed_does_not_keep_the_next_night_waiting(
+    running: Service, tmp_path: Path
+) -> None:
+    _note(tmp_path / "n", "a.md", "The heron nests at Fallow Weir.\n")
+    running.watch(tmp_path / "n")
+    for _ in range(4):
+        running.post("/ns/learn")
+        pid = until(lambda: running.children()["learner"]["pid"], 30, "the learner runs", 0.01)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: running.status()["night"]["state"] == "waiting", 30, "its end is seen")
+        assert running.status()["night"]["last"]["outcome"] == "failed"
+    assert running.status()["state"] == "ready"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pkgutil
 import subprocess
 import sys
-import time
 
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "faiss", "llama_cpp", "gguf",
@@ -32,7 +32,7 @@ for name in json.loads(sys.argv[1]):
         break
 print(json.dumps(found))
 """
-HELP_S = 1.0
+HELP_S = 0.5
 
 
 def modules() -> list[str]:
@@ -73,16 +73,23 @@ def test_the_probe_sees_a_heavy_import() -> None:
     assert json.loads(done.stdout) == {"numpy": ["numpy"]}
 
 
-def test_help_comes_within_a_second() -> None:
-    """The best of three, because the machine may be busy with other tests."""
+def test_help_costs_less_than_half_a_second_of_a_core() -> None:
+    """Processor time, the best of three: what else runs on the machine must not decide.
+
+    0.13 s on an idle machine, where the wall shows 0.2 s.
+    """
     spent = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = os.times()
         subprocess.run(
             [sys.executable, "-m", "nightschool", "--help"],
             capture_output=True,
             timeout=60,
             check=True,
         )
-        spent.append(time.perf_counter() - began)
+        after = os.times()
+        spent.append(
+            after.children_user + after.children_system
+            - before.children_user - before.children_system
+        )  # fmt: skip
     assert min(spent) <= HELP_S

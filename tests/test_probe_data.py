@@ -104,15 +104,15 @@ def test_every_abstain_item_expects_i_dont_know_and_sixty_have_no_note() -> None
     assert sum(not item["context"] for item in items) == 60
 
 
-def test_the_rehearsal_prompts_are_900_in_the_promised_shares() -> None:
+def test_the_rehearsal_prompts_are_1200_in_the_promised_shares() -> None:
     items = rehearsal()
     closed = [item for item in items if not item["context"]]
     lacking = [item for item in items if item["context"] and item["answer"] == UNKNOWN]
     answered = [item for item in items if item["answer"] != UNKNOWN]
-    assert (len(answered), len(lacking), len(closed)) == (630, 180, 90)
+    assert (len(answered), len(lacking), len(closed)) == (630, 180, 390)
     assert {item["answer"] for item in closed} == {UNKNOWN}
     assert all(item["answer"] in item["context"] for item in answered)
-    assert len({item["id"] for item in items}) == len({item["question"] for item in items}) == 900
+    assert len({item["id"] for item in items}) == len({item["question"] for item in items}) == 1200
 
 
 def test_rehearsal_shares_no_six_words_with_any_probe() -> None:

@@ -51,7 +51,7 @@ def files() -> dict[Path, str]:
     abstain = several(90, probe.unanswerable, asked) + several(60, probe.unknowable, asked)
     practice = several(630, rehearsal.answerable, asked)
     practice += several(180, rehearsal.unanswerable, asked)
-    practice += several(90, rehearsal.unknowable, asked)
+    practice += several(390, rehearsal.unknowable, asked)
     rehearsal.random.shuffle(practice)
     return {
         PROBES / "reading.jsonl": lines("reading", reading),

@@ -21,7 +21,7 @@ MAX_SERVED = 100
 MAX_OWN_TEXTS = 60
 MISSING = "rules:missing"
 """The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
-SCREENED = 120
+SCREENED = 160
 """Rehearsal prompts kept out of practice, for the KL probe and the scale sweep."""
 
 

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +55,8 @@ SUPERVISE_S = 2.0
 INTAKE_KEEP_S = 120.0
 SEND_BUFFER = 16_384
 """Bytes the kernel holds for a client that does not read; then its request is cancelled."""
+LAST_S = 5.0
+"""Seconds that threads are given after everything was stopped."""
 GIB = 1 << 30
 _LOG = logging.getLogger("nightschool.daemon")
 
@@ -173,6 +177,10 @@ class Daemon:
         await _stage(STOP_CHILDREN, stop_children)
         await _stage(CLOSE_STORE, close_store)
         _LOG.info("Stopped.")
+        # A thread that hangs on a dead disk or mount must not keep the process: Python would wait.
+        last = threading.Timer(LAST_S, os._exit, (0,))
+        last.daemon = True
+        last.start()
 
     def stop(self) -> None:
         """Begin the shutdown. Call it on the event loop."""
@@ -204,6 +212,7 @@ class Daemon:
         self._learner = Keeper(
             "learner", "nightschool.cycle", here, logs / "learner.log",
             INTAKE_KEEP_S, max(3 * GIB, int(total * 0.8)), nice=15, environment=place,
+            back_off_s=(0.0,),  # the schedule knows when a failed night is tried again
         )  # fmt: skip
 
     def _make_parts(self) -> None:

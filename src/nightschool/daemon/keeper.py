@@ -54,6 +54,7 @@ class Keeper:
     memory_bytes: int
     nice: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    back_off_s: Sequence[float] = BACK_OFF_S
     restarts: int = 0
     served: int = 0
     last_error: str = ""
@@ -139,6 +140,7 @@ class Keeper:
             self._child = None
             self._failed(error.message)
             raise
+        self._last_use = time.monotonic()
         self._is_ready = True
         _LOG.info("%s ready in %.2f s (pid %d)", self.name, time.monotonic() - began, self.pid or 0)
         return child
@@ -157,7 +159,8 @@ class Keeper:
             return
         self.last_error = reason
         self.restarts += 1
-        self._not_before = time.monotonic() + BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        wait = self.back_off_s[min(self._failures, len(self.back_off_s) - 1)]
+        self._not_before = time.monotonic() + wait
         self._failures += 1
         _LOG.warning("%s %s", self.name, reason)
 

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nightschool.engine.adapter_file import REMEDY, check_adapter
+from nightschool.engine.library import library
 from nightschool.engine.stopping import StopGate
 from nightschool.engine.template import ChatTemplate
 from nightschool.errors import ModelError, UsageError
@@ -63,7 +64,7 @@ class Llama:
         self.header = read_header(path)
         if self.header.type != "model":
             raise ModelError(f"{path} is an {self.header.type}, not a model.", "Give a base model.")
-        lib = self._lib = _library()
+        lib = self._lib = library()
         self._model = lib.llama_model_load_from_file(
             _encode(path), lib.llama_model_default_params()
         )
@@ -484,19 +485,3 @@ def _cores() -> int:
     import psutil
 
     return int(psutil.cpu_count(logical=False) or 1)
-
-
-def _library() -> Any:
-    """llama_cpp with its log silenced (the callback must outlive the process's last call)."""
-    try:
-        import llama_cpp
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ModelError(
-            f"llama.cpp cannot be loaded: {error}.", "Install it: pip install llama-cpp-python"
-        ) from error
-    lib: Any = llama_cpp
-    if not hasattr(lib, "_nightschool_silence"):
-        lib._nightschool_silence = lib.llama_log_callback(lambda level, text, data: None)
-        lib.llama_log_set(lib._nightschool_silence, ctypes.c_void_p(0))
-        lib.llama_backend_init()
-    return lib

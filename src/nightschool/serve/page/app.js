@@ -58,7 +58,8 @@ function fill(id, rows, columns, empty) {
   byId(id).replaceChildren(...drawn);
 }
 
-const when = (text) => (text ? new Date(text).toLocaleString() : "");
+const FORM = { dateStyle: "medium", timeStyle: "short" };
+const when = (text) => (text ? new Date(text).toLocaleString(undefined, FORM) : "");
 const words = (text) => String(text || "").replaceAll("_", " ");
 const bytes = (n) => (n ? `${(n / 1048576).toFixed(0)} MB` : "");
 const TONES = {
@@ -69,13 +70,13 @@ const TONES = {
   blocked: "bad", stopping: "bad", "backing off": "bad",
 };
 const marked = (text) => tag(words(text), TONES[text]);
-const named = (number) => (number ? `version ${number}` : "base model");
+const named = (number) => (number ? `version ${number}` : "the base model");
 
 function showStatus(found) {
   const state = byId("state");
   state.textContent = found.state;
   state.className = `pill ${TONES[found.state] || ""}`;
-  byId("served").textContent = `answers with the ${named(found.serving.version)}`;
+  byId("served").textContent = `answers with ${named(found.serving.version)}`;
   const problem = byId("problem");
   problem.textContent = found.problems.join(" ");
   problem.hidden = !found.problems.length;
@@ -126,7 +127,7 @@ function both(first, text) {
 
 function showRuns(found) {
   fill("runs", found.runs.map((run) => [
-    run.id, when(run.started_at), marked(run.outcome), run.version ? named(run.version) : "",
+    run.id, [when(run.started_at), "date"], marked(run.outcome), run.version ? named(run.version) : "",
     [run.reasons.length ? run.reasons.join(" ") : run.message, "wide"],
   ]), 5, "No night yet.");
 }
@@ -137,11 +138,11 @@ function showVersions(found) {
     if (!version.current) {
       action = ["promoted", "retired", "base"].includes(version.status) ? node("button", "Serve", "plain") : "";
       if (action) {
-        action.setAttribute("aria-label", `Serve the ${named(version.number)}`);
+        action.setAttribute("aria-label", `Serve ${named(version.number)}`);
         action.addEventListener("click", () => act("/ns/use", { version: version.number }));
       }
     }
-    return [named(version.number), marked(version.status), when(version.created_at),
+    return [named(version.number), marked(version.status), [when(version.created_at), "date"],
       [version.note, "wide"], action];
   }), 5, "");
 }
