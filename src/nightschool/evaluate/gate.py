@@ -31,7 +31,7 @@ class Policy:
     general_nll: float = 0.05
     kl_mean: float = 0.10
     abstain_share: float = 0.90
-    screen_drop: float = 0.02
+    screen_drop: float = 0.05
     min_recall_items: int = 12
     min_retention_items: int = 40
     degenerate_allowed: int = 1

@@ -1,1 +1,1 @@
-"""Base models and encoders: the catalogue (light), llama.cpp encoders, the reader, torch (heavy)."""
+"""Base models and encoders: the catalogue is light, everything else is heavy."""
