@@ -60,8 +60,9 @@ CHECKPOINT_S = 12.0
 class Night:
     """How a night ended, or what a dry run planned.
 
-    `version` is the number that was given, promoted or held; `facts` and `pairs` (by split) count
-    what there is to practise; `plan` holds the settings of `records.Plan`.
+    `version` is the number that was given, promoted or held; `facts` of `available` fit the
+    budget; `pairs` counts by split; `plan` holds the settings of `records.Plan`; `asked` are the
+    hidden questions on those facts (dry run only).
     """
 
     run_id: int
@@ -72,7 +73,9 @@ class Night:
     scorecard: Scorecard | None = None
     plan: dict[str, Any] | None = None
     facts: int = 0
+    available: int = 0
     pairs: dict[str, int] | None = None
+    asked: tuple[str, ...] = ()
 
 
 class Nightschool:
@@ -445,7 +448,9 @@ def _night(item: Mapping[str, Any]) -> Night:
         scorecard=None if not card else scorecard(card),
         plan=item.get("plan"),
         facts=int(item.get("facts") or 0),
+        available=int(item.get("available") or 0),
         pairs=item.get("pairs"),
+        asked=tuple(item.get("asked") or ()),
     )
 
 

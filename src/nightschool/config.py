@@ -96,7 +96,9 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise UsageError(f"{path} is not readable TOML: {error}.", "Mend or remove it.") from error
+            raise UsageError(
+                f"{path} is not readable TOML: {error}.", "Mend or remove it."
+            ) from error
     config = Config()
     for section in _SECTIONS:
         given = table.pop(section, {})

@@ -62,6 +62,8 @@ class Night:
     plan: Plan | None = None
     facts: int = 0
     available: int = 0
+    asked: tuple[str, ...] = ()
+    """A dry run's hidden questions on the facts that the night would practise."""
     pairs: dict[str, int] | None = None
 
     @property
@@ -104,9 +106,12 @@ def night(
         )
         _enough(lessons)
         counts = pairs.counts(store)
-        none = Night(Outcome.RUNNING, "", plan=plan, facts=lessons.facts, available=lessons.available)
+        none = Night(
+            Outcome.RUNNING, "", plan=plan, facts=lessons.facts, available=lessons.available
+        )
         if dry_run:
-            return replace(none, message="planned", pairs=counts)
+            asked = tuple(question.prompt for question in lessons.material.recall)
+            return replace(none, message="planned", pairs=counts, asked=asked)
         if not wishes and _nothing_new(store, model, lessons):
             return replace(none, outcome=Outcome.NOTHING_NEW, message=NOTHING_NEW)
         run_id, plan = _open_run(home, store, model, plan, lessons, clock)

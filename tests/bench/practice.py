@@ -15,8 +15,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from bench_report import Report, arguments  # noqa: E402
 from gate_smoke import learn  # noqa: E402
+
+from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, examples  # noqa: E402
 from nightschool.paths import Home  # noqa: E402
 

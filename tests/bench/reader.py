@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "packaging" / "reader")]
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for torch's OpenMP as well as llama.cpp's
+
 import evaluate  # noqa: E402  (packaging/reader/evaluate.py)
 import numpy as np  # noqa: E402
 
@@ -76,11 +78,17 @@ BOUNDS = {
 class Checks:
     """Collects the checks and prints each as it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
         self.made: list[dict[str, Any]] = []
 
     def add(self, name: str, value: float, bound: float, least: bool, n: int, **more: Any) -> None:
-        ok = value >= bound if least else value <= bound
+        judged = value
+        if (
+            self.quick and "low" in more
+        ):  # few items: only what is surely worse than the bound fails
+            judged = more["high"] if least else more["low"]
+        ok = judged >= bound if least else judged <= bound
         line = {"name": name, "value": round(value, 4), "bound": bound, "ok": ok, "n": n, **more}
         self.made.append(line)
         print(f"{'ok  ' if ok else 'MISS'} {name}: {value:.4f} (bound {bound}, n={n})", flush=True)
@@ -165,10 +173,12 @@ def bench_reading(reader: Reader, checks: Checks, n: int) -> None:
 
 def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--quick", action="store_true", help="60 items each instead of 300")
+    ask.add_argument(
+        "--quick", action="store_true", help="60 items instead of 300, judged by interval"
+    )
     ask.add_argument("--models", type=Path, help="cache folder for the GGUFs")
     args = ask.parse_args()
-    checks = Checks()
+    checks = Checks(args.quick)
     with tempfile.TemporaryDirectory() as folder:
         models = args.models or Path(folder)
         size = (BOX / "reader.safetensors").stat().st_size / 1e6

@@ -63,7 +63,7 @@ def test_a_night_ends_in_a_verdict_with_every_figure_and_its_bound(learned: Lear
     assert card.reasons
     names = " ".join(figure.name for figure in card.figures)
     for word in ("general text", "recall", "reading", "don't know", "as users get them", "secrets"):
-        assert word in names.replace("’", "'"), word  # noqa: RUF001
+        assert word in names.replace("’", "'"), word
     assert all(figure.bound for figure in card.figures)
 
 

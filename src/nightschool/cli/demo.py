@@ -151,10 +151,17 @@ class _Demo:
     def prepare(self) -> list[Quiz]:
         """Write the pairs without learning them, and draw from what only the exam may see."""
         with Bar() as bar:
-            planned = self.door.learn(dry_run=True, seed=self.seed, progress=bar, on_note=bar.note)
+            planned = self.door.learn(
+                dry_run=True,
+                seed=self.seed,
+                minutes=self.minutes,
+                progress=bar,
+                on_note=bar.note,
+            )
         say(ending(planned))
         hidden = self.door.pairs(Split.HIDDEN, PairKind.CLOSED)
-        facts = {pair.fact: pair for pair in hidden}  # one phrasing a fact
+        asked = set(planned.asked)  # of the facts that fit tonight's budget
+        facts = {pair.fact: pair for pair in hidden if pair.question in asked}
         drawn = random.Random(self.seed).sample(
             sorted(facts), min(CLOSED_BOOK if self.vault else OPEN_BOOK, len(facts))
         )

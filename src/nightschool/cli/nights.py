@@ -35,7 +35,8 @@ def ending(night: Night) -> str:
     """How a night ended, in one sentence; of a dry run, what it would practise."""
     if not night.run_id:
         counts = ", ".join(f"{n} {name}" for name, n in (night.pairs or {}).items())
-        return f"{night.facts} facts to practise ({counts}). {night.message}".strip()
+        fit = f"{night.facts} of {night.available} facts fit the budget ({counts})."
+        return fit if night.message == "planned" else f"{fit} {night.message}".strip()
     outcome = night.outcome.value.replace("_", " ")
     given = f", stored as version {night.version}" if night.version else ""
     if night.scorecard is not None:  # which has said why

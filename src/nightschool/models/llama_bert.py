@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,12 @@ def is_gguf(path: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def library() -> Any:
-    """llama_cpp with its log silenced (the callback must outlive the process's last call)."""
+    """llama_cpp with its log silenced (the callback must outlive the process's last call).
+
+    OpenMP's threads must sleep while they wait, which libgomp reads when it is loaded: spinning on
+    a busy machine, two threads took 1.2–3.5 s for what takes 0.1 s with sleeping ones.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
