@@ -20,6 +20,7 @@ from nightschool.ports import Retriever
 from nightschool.records import Answer, Citation, Hit
 
 UNKNOWN = "I don't know: nothing in your files answers this."
+NEAREST = "I don't know for certain. The nearest passage says: "
 REPLACED = "The model's own answer was not supported by your files, so this is a quotation."
 QUOTED = "Quoted from your files."
 RECALLED = "Learned from your files, and found in them again."
@@ -35,6 +36,9 @@ STRONG = 0.8
 RECALL_SURE = 0.75
 """Mean token probability from which an answer by heart may outvote the reader, and only when the
 passages say it too."""
+NEARBY = 0.35
+"""Cosine from which a passage is about the question, and is worth showing although no answer was
+found in it. Unrelated passages of one's own notes lie around 0.1 to 0.3."""
 CITED = 3
 """Most citations of one answer: the passage it rests on, and others that say the same."""
 WHOLE = 0.7
@@ -164,7 +168,7 @@ class Answering:
         if abstains(written):
             if best.confidence >= STRONG:
                 return _quotation(best, QUOTED)
-            return Draft(UNKNOWN, "abstained")
+            return _unsure(best, hits)
         support = find_support(written, [hit.text for hit in hits], question)
         seconded = any(e.confidence >= ANSWERS and agree(written, e.text) for e in evidence)
         believed = best.confidence >= CONTAINS and not _echoes(written, question)
@@ -172,13 +176,13 @@ class Answering:
             return Draft(written, "generator", "", support.passage, support.quote.text)
         if best.confidence >= ANSWERS:
             return _quotation(best, REPLACED)
-        return Draft(UNKNOWN, "abstained")
+        return _unsure(best, hits)
 
     def _led_by_reader(
         self, question: str, hits: Sequence[Hit], best: Evidence, written: str
     ) -> Draft:
         if best.confidence < ANSWERS:
-            return Draft(UNKNOWN, "abstained")
+            return _unsure(best, hits)
         if abstains(written):
             return _quotation(best, QUOTED)
         support = find_support(written, [hits[best.hit].text], question)
@@ -238,6 +242,15 @@ class Answering:
 def _echoes(text: str, question: str) -> bool:
     """Whether a text only repeats words of the question: found in any passage, it says nothing."""
     return stems(text) <= stems(question)
+
+
+def _unsure(best: Evidence, hits: Sequence[Hit]) -> Draft:
+    """Abstain, and show the nearest passage if one is about the question at all."""
+    similarity = hits[best.hit].similarity
+    if similarity is None or similarity < NEARBY:
+        return Draft(UNKNOWN, "abstained")
+    sentence = best.quote.text
+    return Draft(f"{NEAREST}“{sentence}”", "abstained", "", best.hit, sentence)
 
 
 def _quotation(evidence: Evidence, note: str) -> Draft:
