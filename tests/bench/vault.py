@@ -77,7 +77,7 @@ def night(folder: Path, seed: int, minutes: float, report: Report) -> bool:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=4.5)
     options = parser.parse_args()
     report = Report(options.quick)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,8 +17,8 @@ RATE_CUT = 0.5
 """After a night that diverged or forgot too much, the learning rate is multiplied by this."""
 
 
-PRESENTATIONS = 32
-"""Showings of a fact, all its wordings together, until the starter knows nine in ten of them."""
+PRESENTATIONS = 36
+"""Showings of a fact, all its wordings together, until the starter knows most of them."""
 TOKENS_A_FACT = 27
 FACT_SHARE = 0.5
 FLOPS_PER_CORE = 30e9

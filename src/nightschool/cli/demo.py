@@ -67,7 +67,7 @@ def demo(
         Path | None, typer.Argument(help="A folder of yours; without it, the example vault.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draws the questions; printed.")] = None,
-    minutes: Annotated[float, typer.Option(help="Bound of the training itself.")] = 4.0,
+    minutes: Annotated[float, typer.Option(help="Bound of the training itself.")] = 4.5,
     keep: Annotated[bool, typer.Option("--keep", help="Go on with the last demo's home.")] = False,
 ) -> None:
     """Index, ask, learn one night, examine, ask again, roll back: in a home of its own."""
