@@ -139,7 +139,7 @@ def summary(report: dict[str, Any]) -> str:
         for name, value in report.items()
         if isinstance(value, int) and not isinstance(value, bool) and value
     ]
-    return f"{report['root']}: {', '.join(counted) if counted else 'nothing changed'}"
+    return f"{report['root']}: {', '.join(counted) if counted else 'no file to read in it yet'}"
 
 
 def _yes(flag: object) -> str:
