@@ -205,7 +205,7 @@ class Plan:
     passes: int = 8
     batch_size: int = 12
     replay: float = 0.34
-    kl: float = 1.0
+    kl: float = 2.0
     kl_text: float = 4.0
     context_share: float = 0.15
     seed: int = 1
