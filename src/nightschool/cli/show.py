@@ -71,9 +71,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], right: str 
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(
-        box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_header=any(headings)
-    )
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_header=any(headings))
     flush = right.split()
     for heading in headings:
         drawn.add_column(heading, justify="right" if heading in flush else "left", overflow="fold")
