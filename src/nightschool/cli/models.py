@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,10 +90,12 @@ def card(
     name: Annotated[str, typer.Argument(help="A name; empty is the one in use.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a model is, what it can do here, and what it takes."""
+    """What a model is, what it can do here, and what it takes; its maker's card, if one lies by."""
     with school(context) as door:
         info = door.model(name)
-    _show(info, as_json, "")
+    beside = Path(info.path).with_suffix(".md")
+    text = beside.read_text(encoding="utf-8") if beside.is_file() else ""
+    _show(info, as_json, f"\n{text}" if text else "")
 
 
 def _plain(info: ModelInfo) -> dict[str, object]:
