@@ -140,7 +140,7 @@ def resolve(home: Home, store: Store, name: str = "") -> ModelInfo:
     if name == STARTER:
         path = BOX / "starter.gguf"
         check_box(path)
-        return _info(store, STARTER, path, licence="Apache-2.0")
+        return _info(store, STARTER, path, licence="CC BY-SA 4.0")
     added: dict[str, Any] = state.get(store, _ADDED, {})
     if name in added:
         path = Path(added[name]["path"])
