@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -44,6 +43,7 @@ from nightschool.store import versions as version_rows
 from nightschool.store.db import Store
 from nightschool.syllabus import Syllabus, syllabus
 from nightschool.train import night as training
+from nightschool.train.threads import free_cores
 
 MIN_FACTS = 8
 """Fewer facts than this teach nothing that an exam could see."""
@@ -90,7 +90,7 @@ def night(
         parts = Remembered(runtime)
         _write_questions(store, runtime, parts, report)
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
-        limit = planner.fact_limit(model.parameters, budget_s, os.cpu_count() or 1)
+        limit = planner.fact_limit(model.parameters, budget_s, free_cores())
         lessons = syllabus(store, _practised_by_served(home, store, model), limit)
         present = pointer.read(home)
         plan = planner.plan(

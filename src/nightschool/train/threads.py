@@ -17,6 +17,12 @@ import torch
 PERIOD_S = 3.0
 
 
+def free_cores(seconds: float = 1.0) -> int:
+    """Whole cores that nobody used during the last `seconds`; at least one."""
+    cores = os.cpu_count() or 1
+    return max(1, round(cores - psutil.cpu_percent(interval=seconds) / 100 * cores))
+
+
 @dataclass
 class Threads:
     """Set torch's thread count to the cores that other processes leave, at most `limit`."""
@@ -32,8 +38,7 @@ class Threads:
             self.limit = psutil.cpu_count(logical=False) or os.cpu_count() or 1
         self._mark()
         # Start with what the last moment says; the first measured period corrects it.
-        load = psutil.cpu_percent(interval=0.2) / 100 * (os.cpu_count() or 1)
-        torch.set_num_threads(self._fitting(load))
+        torch.set_num_threads(min(self.limit, free_cores(0.2)))
 
     def adapt(self) -> None:
         """Call often; looks at the processor every `PERIOD_S` seconds."""
