@@ -20,7 +20,8 @@ PERIOD_S = 3.0
 def free_cores(seconds: float = 1.0) -> int:
     """Whole cores that nobody used during the last `seconds`; at least one."""
     cores = os.cpu_count() or 1
-    return max(1, round(cores - psutil.cpu_percent(interval=seconds) / 100 * cores))
+    busy = float(psutil.cpu_percent(interval=seconds)) / 100 * cores
+    return max(1, round(cores - busy))
 
 
 @dataclass
