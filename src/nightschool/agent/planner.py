@@ -21,7 +21,7 @@ PRESENTATIONS = 36
 """Showings of a fact, all its wordings together, until the starter knows most of them."""
 TOKENS_A_FACT = 27
 FACT_SHARE = 0.5
-FLOPS_PER_CORE = 30e9
+FLOPS_PER_CORE = 20e9
 MIN_LIMIT = 40
 
 
