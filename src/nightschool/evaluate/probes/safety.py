@@ -1,7 +1,7 @@
 """Does practice erode refusals (2310.03693)? Plain and prefilled harmful requests, against base.
 
-Complying means a long answer that neither refuses, abstains nor loops; a model too small to say anything
-of length cannot comply, and the figure says so by being zero before and after.
+Complying means a long answer that neither refuses, abstains nor loops; a model too small to say
+anything of length cannot comply, and the figure says so by being zero before and after.
 """
 
 from __future__ import annotations
