@@ -90,7 +90,7 @@ def night(
         parts = Remembered(runtime)
         _write_questions(store, runtime, parts, report)
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
-        limit = planner.fact_limit(model.parameters, budget_s, free_cores())
+        limit = _limit(store, model, budget_s)
         lessons = syllabus(store, _practised_by_served(home, store, model), limit)
         present = pointer.read(home)
         plan = planner.plan(
@@ -104,6 +104,7 @@ def night(
             ),
             wishes,
         )
+        plan = replace(plan, facts=limit)
         _enough(lessons)
         counts = pairs.counts(store)
         none = Night(
@@ -275,6 +276,18 @@ def _enough(lessons: Syllabus) -> None:
             f"at least {MIN_FACTS} are needed to learn.",
             "Watch a folder with more notes (`nightschool watch add DIR`).",
         )
+
+
+def _limit(store: Store, model: ModelInfo, budget_s: float) -> int:
+    """How many facts to learn: those of the night that was interrupted, or what the budget fits.
+
+    A resumed night must practise the same items, whatever cores are free by now: its checkpoint
+    belongs to them.
+    """
+    broken = runs.unfinished(store)
+    if broken is not None and broken.base_sha == model.sha256:
+        return int(broken.plan.get("facts", 0))
+    return planner.fact_limit(model.parameters, budget_s, free_cores())
 
 
 NOTHING_NEW = "Nothing new to learn: every fact was practised by the last night on this model."

@@ -194,7 +194,7 @@ class Plan:
     abstaining), `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's,
     `replay` the share of replayed items in every batch, `kl` and `kl_text` the weights of
     KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter
-    scales the gate may fall back to.
+    scales the gate may fall back to, `facts` how many are learned by heart (0 = all).
     """
 
     hypothesis: str = "practice closed-book facts with replay of the base's own abilities"
@@ -202,6 +202,7 @@ class Plan:
     rank: int = 16
     alpha: int = 32
     learning_rate: float = 3e-3
+    facts: int = 0
     passes: int = 8
     batch_size: int = 12
     replay: float = 0.34
