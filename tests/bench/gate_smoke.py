@@ -3,7 +3,8 @@
     make bench NAME=gate-smoke [ARGS="--quick"]
 
 (a) trained at 50 × the planned learning rate, (b) trained long without replay, so that it gains
-recall and forgets language, (c) fitted to another base model. Prints progress, then one JSON line.
+recall and forgets language, (c) whose manifest names another base model (edited here; not trained
+on one). Prints progress, then one JSON line.
 """
 
 from __future__ import annotations
