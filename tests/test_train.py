@@ -112,10 +112,10 @@ def test_a_half_written_checkpoint_is_never_used(base: TorchBase, tmp_path: Path
     mark = loop.fingerprint(schedule(base), PLAN)
     checkpoint.save(tmp_path / "c", model, optimizer, checkpoint.Progress(5, 9, 1.0, (), mark))
     (tmp_path / "c" / "optimizer.safetensors").write_bytes(b"cut off")
-    with pytest.raises(Exception):  # noqa: B017  safetensors' own error class is private
-        checkpoint._load(tmp_path / "c", model, optimizer, mark)
-    (tmp_path / "c").rename(tmp_path / "c.old")
-    assert not (tmp_path / "c").exists()
+    assert checkpoint.load(tmp_path / "c", model, optimizer, mark) is None
+    checkpoint.save(tmp_path / "c.old", model, optimizer, checkpoint.Progress(4, 9, 1, (), mark))
+    found = checkpoint.load(tmp_path / "c", model, optimizer, mark)
+    assert found is not None and found.step == 4
 
 
 def test_a_loss_that_is_not_a_number_stops_the_night(base: TorchBase, tmp_path: Path) -> None:

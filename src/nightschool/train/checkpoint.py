@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from nightschool.errors import TrainError
@@ -78,10 +79,11 @@ def load(
 ) -> Progress | None:
     """Restore the newest complete checkpoint of this very night, or None.
 
-    A kill between the two renames of `save` leaves only the `.old` one: it is used.
+    A kill between the two renames of `save` leaves only the `.old` one: it is used. A damaged one
+    is passed over; both files are read before anything is changed.
     """
     for candidate in (folder, folder.with_name(folder.name + ".old")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, SafetensorError):
             return _load(candidate, model, optimizer, fingerprint)
     return None
 
