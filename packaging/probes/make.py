@@ -45,7 +45,8 @@ def lines(prefix: str, items: list[Item]) -> str:
 
 def files() -> dict[Path, str]:
     """Path and content of each generated file."""
-    probe, rehearsal = Writer("P", seed=1), Writer("R", seed=1)
+    # Probe items of seed 1 were looked at while the night's settings were chosen; these were not.
+    probe, rehearsal = Writer("P", seed=2), Writer("R", seed=1)
     asked: set[str] = set()
     reading = several(400, probe.answerable, asked)
     abstain = several(90, probe.unanswerable, asked) + several(60, probe.unknowable, asked)

@@ -3,8 +3,8 @@
     make bench NAME=gate-smoke [ARGS="--quick"]
 
 (a) trained at 50 × the planned learning rate, (b) trained long without replay, so that it gains
-recall and forgets language, (c) whose manifest names another base model (edited here; not trained
-on one). Prints progress, then one JSON line.
+recall and forgets language, (c) trained on another base: the same shape, other weights. Prints
+progress, then one JSON line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+from gguf import GGUFReader  # noqa: E402
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, examples  # noqa: E402
@@ -83,7 +85,7 @@ def main() -> None:
                        float(said(result, "forgets general language")), 1, 1)  # fmt: skip
 
         report.say("(c) fitted to another base")
-        foreign = _of_another_base(home)
+        foreign = trained_on_another_base(home, seconds / 4, report)
         child = learner(home)
         try:
             child.call("examine", {"directory": str(foreign)})
@@ -98,16 +100,29 @@ def main() -> None:
     report.finish()
 
 
-def _of_another_base(home: Home) -> Path:
-    """The last candidate, as a base with other weights would have left it."""
-    newest = max((p for p in home.runs.iterdir() if (p / "candidate").is_dir()),
-                 key=lambda path: int(path.name))  # fmt: skip
-    target = home.root / "foreign"
-    shutil.copytree(newest / "candidate", target)
-    manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-    manifest["base_sha"] = "0" * 64
-    (target / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return target
+def trained_on_another_base(home: Home, seconds: float, report: Report) -> Path:
+    """The candidate of a night on a copy of the starter whose weights differ; its base is then
+    put away again."""
+    with Nightschool(home.root) as door:
+        shipped = door.model()
+        other = home.root / "other.gguf"
+        shutil.copyfile(shipped.path, other)
+        for tensor in GGUFReader(other, "r+").tensors:
+            if tensor.name.endswith("ffn_up.weight"):
+                tensor.data *= 1.02
+        added = door.add_model(str(other), name="other")
+        report.exactly("the other base is another", float(added.sha256 != shipped.sha256), 1, 1)
+        door.use_model("other")
+    before = set(home.runs.iterdir())
+    result = learn(home, {"budget_s": seconds, "scales": [1.0]}, report)
+    report.say(f"    on the other base: {result['outcome']}: {result['message']}")
+    (run,) = set(home.runs.iterdir()) - before
+    named = json.loads((run / "candidate" / "manifest.json").read_text(encoding="utf-8"))
+    report.exactly("it was trained on the other base",
+                   float(named["base_sha"] == added.sha256), 1, 1)  # fmt: skip
+    with Nightschool(home.root) as door:
+        door.use_model(shipped.name)
+    return run / "candidate"
 
 
 if __name__ == "__main__":

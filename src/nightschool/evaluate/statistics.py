@@ -109,6 +109,11 @@ def bootstrap(
     return Difference(mean, float(low), float(high), len(values))
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of `values` lies (linear between neighbours); NaN stays NaN."""
+    return float(np.quantile(np.asarray(values, dtype=np.float64), share))
+
+
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:
     """Holm's step-down: which claims stand when several are made at once."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
