@@ -161,12 +161,12 @@ def test_both_runs_must_cover_the_same_items() -> None:
         statistics.pair_up([True], [True, False])
 
 
-def test_screening_looks_at_drift_only() -> None:
+def test_screening_does_not_look_at_the_facts() -> None:
     assert screen(with_right(GOOD, recall=marks(0, 100)), BASE, POLICY)
     assert not screen(replace(GOOD, kl=[1.0] * 64), BASE, gate.Policy())
 
 
-def test_screening_stops_a_scale_that_loses_on_rehearsal_prompts() -> None:
-    base = with_right(BASE, rehearsed=marks(80, 160))
-    assert screen(with_right(GOOD, rehearsed=marks(80, 160)), base, POLICY)
-    assert not screen(with_right(GOOD, rehearsed=marks(70, 160)), base, POLICY)
+def test_screening_stops_a_scale_that_loses_on_its_own_items() -> None:
+    base = with_right(BASE, **{"screen-abstain": marks(80, 160)})
+    assert screen(with_right(GOOD, **{"screen-abstain": marks(80, 160)}), base, POLICY)
+    assert not screen(with_right(GOOD, **{"screen-abstain": marks(70, 160)}), base, POLICY)

@@ -45,18 +45,22 @@ def lines(prefix: str, items: list[Item]) -> str:
 
 def files() -> dict[Path, str]:
     """Path and content of each generated file."""
-    # Probe items of seed 1 were looked at while the night's settings were chosen; these were not.
-    probe, rehearsal = Writer("P", seed=2), Writer("R", seed=1)
+    # Probe items of seeds 1 and 2 were looked at while the night's settings were chosen; these not.
+    probe, rehearsal = Writer("P", seed=3), Writer("R", seed=1)
     asked: set[str] = set()
     reading = several(400, probe.answerable, asked)
     abstain = several(90, probe.unanswerable, asked) + several(60, probe.unknowable, asked)
-    practice = several(630, rehearsal.answerable, asked)
-    practice += several(180, rehearsal.unanswerable, asked)
-    practice += several(390, rehearsal.unknowable, asked)
+    practice = several(520, rehearsal.answerable, asked)
+    practice += several(320, rehearsal.unanswerable, asked)
+    practice += several(360, rehearsal.unknowable, asked)
+    screened = several(240, probe.answerable, asked)
+    silent = several(144, probe.unanswerable, asked) + several(96, probe.unknowable, asked)
     rehearsal.random.shuffle(practice)
     return {
         PROBES / "reading.jsonl": lines("reading", reading),
         PROBES / "abstain.jsonl": lines("abstain", abstain),
+        PROBES / "screen.jsonl": lines("screen-reading", screened)
+        + lines("screen-abstain", silent),
         REHEARSAL / "rehearsal.jsonl": lines("rehearsal", practice),
     }
 

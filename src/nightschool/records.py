@@ -211,7 +211,7 @@ class Plan:
     context_share: float = 0.15
     seed: int = 1
     budget_s: float = 240.0
-    scales: tuple[float, ...] = (1.0, 0.9, 0.8, 0.65, 0.5)
+    scales: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5)
     parent: int = 0
     writer: str = "rules"
     expected: str = "closed-book recall rises; reading, abstention and general text stay"

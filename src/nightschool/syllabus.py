@@ -21,8 +21,8 @@ MAX_SERVED = 100
 MAX_OWN_TEXTS = 60
 MISSING = "rules:missing"
 """The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
-SCREENED = 160
-"""Rehearsal prompts kept out of practice, for the KL probe and the scale sweep."""
+KEPT_OUT = 64
+"""Rehearsal prompts kept out of practice, for the KL probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> 
         closed=tuple(_by_heart(train)),
         context=tuple(context),
         rehearsal=tuple(
-            (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[SCREENED:]
+            (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[KEPT_OUT:]
         ),
         texts=tuple(_texts(stock.values())),
         material=Material(
             recall=tuple(recall),
             served=tuple(_served(hidden, stock, items)),
             old=tuple(old),
-            rehearsed=tuple(_rehearsed(rehearsal[:SCREENED])),
+            rehearsed=tuple(_rehearsed(rehearsal[:KEPT_OUT])),
             secrets=tuple(_secrets(store)),
         ),
         facts=len(chosen),

@@ -78,12 +78,14 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--minutes", type=float, default=4.5)
+    parser.add_argument("--nights-only", action="store_true", help="ask no questions first")
     options = parser.parse_args()
     report = Report(options.quick)
     with tempfile.TemporaryDirectory() as folder:
-        with Nightschool(Path(folder) / "ask") as door:
-            door.watch(examples.vault_dir())
-            open_book(door, report)
+        if not options.nights_only:
+            with Nightschool(Path(folder) / "ask") as door:
+                door.watch(examples.vault_dir())
+                open_book(door, report)
         seeds = options.seeds[:1] if options.quick else options.seeds
         promoted = sum(
             night(Path(folder) / f"night{seed}", seed, options.minutes, report) for seed in seeds

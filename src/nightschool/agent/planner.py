@@ -17,7 +17,7 @@ RATE_CUT = 0.5
 """After a night that diverged or forgot too much, the learning rate is multiplied by this."""
 
 
-PRESENTATIONS = 36
+PRESENTATIONS = 44
 """Showings of a fact, all its wordings together, until the starter knows most of them."""
 TOKENS_A_FACT = 27
 FACT_SHARE = 0.5

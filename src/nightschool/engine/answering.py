@@ -159,7 +159,7 @@ class Answering:
             return self._led_by_model(question, hits, evidence, written), written
         if served.adapted and (recalled := self._recall(question, hits, best, check)) is not None:
             return recalled
-        return self._led_by_reader(question, hits, best, written), written
+        return self._led_by_reader(question, hits, evidence, written), written
 
     def _led_by_model(
         self, question: str, hits: Sequence[Hit], evidence: Sequence[Evidence], written: str
@@ -168,7 +168,7 @@ class Answering:
         if abstains(written):
             if best.confidence >= STRONG:
                 return _quotation(best, QUOTED)
-            return _unsure(best, hits)
+            return _unsure(question, hits, evidence)
         support = find_support(written, [hit.text for hit in hits], question)
         seconded = any(e.confidence >= ANSWERS and agree(written, e.text) for e in evidence)
         believed = best.confidence >= CONTAINS and not _echoes(written, question)
@@ -176,13 +176,14 @@ class Answering:
             return Draft(written, "generator", "", support.passage, support.quote.text)
         if best.confidence >= ANSWERS:
             return _quotation(best, REPLACED)
-        return _unsure(best, hits)
+        return _unsure(question, hits, evidence)
 
     def _led_by_reader(
-        self, question: str, hits: Sequence[Hit], best: Evidence, written: str
+        self, question: str, hits: Sequence[Hit], evidence: Sequence[Evidence], written: str
     ) -> Draft:
+        best = evidence[0]
         if best.confidence < ANSWERS:
-            return _unsure(best, hits)
+            return _unsure(question, hits, evidence)
         if abstains(written):
             return _quotation(best, QUOTED)
         support = find_support(written, [hits[best.hit].text], question)
@@ -244,13 +245,18 @@ def _echoes(text: str, question: str) -> bool:
     return stems(text) <= stems(question)
 
 
-def _unsure(best: Evidence, hits: Sequence[Hit]) -> Draft:
-    """Abstain, and show the nearest passage if one is about the question at all."""
-    similarity = hits[best.hit].similarity
-    if similarity is None or similarity < NEARBY:
+def _unsure(question: str, hits: Sequence[Hit], evidence: Sequence[Evidence]) -> Draft:
+    """Abstain, and show what retrieval puts first, if it is about the question at all."""
+    nearest = hits[0]
+    if nearest.similarity is None or nearest.similarity < NEARBY:
         return Draft(UNKNOWN, "abstained")
-    sentence = best.quote.text
-    return Draft(f"{NEAREST}“{sentence}”", "abstained", "", best.hit, sentence)
+    pointed = [e.quote.text for e in evidence if e.hit == 0]
+    asked = stems(question)
+    closest = sorted(
+        (s.text for s in sentences(nearest.text)), key=lambda text: -len(asked & stems(text))
+    )
+    quote = (pointed or closest)[0]
+    return Draft(f"{NEAREST}“{quote}”", "abstained", "", 0, quote)
 
 
 def _quotation(evidence: Evidence, note: str) -> Draft:

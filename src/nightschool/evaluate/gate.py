@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nightschool.evaluate import power
 from nightschool.evaluate import statistics as stat
 from nightschool.records import Figure, Scorecard, Verdict
 
@@ -32,7 +33,7 @@ class Policy:
     kl_mean: float = 0.10
     kl_prompt: float = 0.5
     abstain_share: float = 0.90
-    screen_drop: float = 0.02
+    screen_confidence: float = 0.975
     min_recall_items: int = 12
     min_retention_items: int = 40
     degenerate_allowed: int = 1
@@ -92,13 +93,15 @@ def judge(
 
 
 def screen(candidate: Sheet, base: Sheet, policy: Policy) -> bool:
-    """Tier 1 of the adapter-scale sweep: the continuous bounds, the vetoes, and the rehearsal
-    prompts kept out of practice (which the verdict does not look at)."""
+    """Tier 1 of the adapter-scale sweep: the continuous bounds, the vetoes, and reading and
+    abstaining on items that the verdict does not look at, at a higher confidence than it asks."""
     figures: list[Figure] = []
-    if candidate.right.get("rehearsed"):
-        kept = stat.pair_up(candidate.right["rehearsed"], base.right["rehearsed"])
-        if not kept.delta >= -policy.screen_drop:
-            return False
+    for probe in ("screen-reading", "screen-abstain"):
+        if candidate.right.get(probe):
+            kept = stat.pair_up(candidate.right[probe], base.right[probe])
+            above = stat.probability_above(kept, -policy.retention_margin)
+            if not above >= policy.screen_confidence:
+                return False
     return not (
         _vetoes(candidate, base, policy, figures) or any(_drift(candidate, base, policy, figures))
     )
@@ -287,9 +290,17 @@ def _claims(
             f"{label}: {found.reference:.2f} → {found.candidate:.2f} (n = {found.n}, p = {p:.2g})"
         )
         (gains if holds else missing).append(
-            f"It knows more — {text}." if holds else f"No gain is shown in {text}."
+            f"It knows more — {text}."
+            if holds
+            else f"No gain is shown in {text}{_but(found, policy)}."
         )
     return gains, missing
+
+
+def _but(found: stat.Binary, policy: Policy) -> str:
+    """What these items could not have shown, for a claim that does not stand."""
+    words = power.unseen(found.n, (found.gained + found.lost) / max(found.n, 1), policy.alpha / 2)
+    return f"; {words}" if words else ""
 
 
 def _too_few(candidate: Sheet, policy: Policy) -> list[str]:

@@ -76,7 +76,7 @@ class Material:
     """Everything one examination asks, the same for every subject.
 
     `recall`, `old` and `served` come from the user's own hidden pairs; `rehearsed` are prompts
-    whose answers were never facts to learn (for the KL probe and the scale sweep); the fixed
+    whose answers were never facts to learn (for the KL probe); the fixed
     probes bring their own items.
     """
 

@@ -18,7 +18,7 @@ from nightschool.evaluate.subject import Material, Question, Subject, Tick
 DATA = Path(__file__).with_name("data")
 Probe = Callable[[Subject, Material, Tick], dict[str, Any]]
 
-FAST = ("general", "drift", "rehearsed")
+FAST = ("general", "drift", "screen")
 PROBES = (*FAST, "recall", "served", "old", "reading", "abstain", "chat", "safety", "leak")
 
 
@@ -46,6 +46,15 @@ def load(name: str) -> list[dict[str, Any]]:
     """The fixed items of a probe, from its JSON-lines file."""
     text = (DATA / f"{name}.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def questions() -> set[str]:
+    """Everything that the fixed probes ask: none of it may be practised."""
+    return {
+        item.get("question") or item["prompt"]
+        for name in ("reading", "abstain", "screen", "chat", "safety")
+        for item in load(name)
+    }
 
 
 def marked(
