@@ -57,7 +57,7 @@ def go_on() -> None:
 
 
 def fresh(plan: Plan) -> Any:
-    return recipe(plan.recipe)(load_torch(STARTER, threads=1).model, plan)
+    return recipe(plan.recipe).build(load_torch(STARTER, threads=1).model, plan)
 
 
 def weights(model: Any) -> dict[str, torch.Tensor]:

@@ -8,21 +8,27 @@ there to prevent.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nightschool.train.items import Item
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`size` items a step, of which the share `replay` is replayed."""
+    """`size` items a step, of which the share `replay` is replayed.
+
+    `judged` are liked and disliked answers (see `preference`), `taught` the same facts with their
+    passage before the question (see `distil`); both are only used by plans that weigh them.
+    """
 
     facts: tuple[Item, ...]
     replay_items: tuple[Item, ...]
     size: int
     replay: float
     seed: int
+    judged: tuple[Item, ...] = ()
+    taught: Mapping[Item, Item] = field(default_factory=dict)
 
     @property
     def facts_a_step(self) -> int:
@@ -44,6 +50,15 @@ class Schedule:
             _slice(self.facts, self.facts_a_step, step, self.seed),
             _slice(self.replay_items, self.replays_a_step, step, self.seed + 1),
         )
+
+
+JUDGED = 4
+"""Judged answers a step."""
+
+
+def judged_at(schedule: Schedule, step: int) -> list[Item]:
+    """The judged answers of one step."""
+    return _slice(schedule.judged, min(JUDGED, len(schedule.judged)), step, schedule.seed + 2)
 
 
 def _slice(items: Sequence[Item], count: int, step: int, seed: int) -> list[Item]:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,17 @@ class Progress:
     fingerprint: str
 
 
-def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write a checkpoint beside the old one, then swap. Raises TrainError when the disk is full."""
+def save(
+    folder: Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    state: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a checkpoint beside the old one, then swap. `state` is what a recipe keeps besides.
+
+    Raises TrainError when the disk is full.
+    """
     temporary = folder.with_name(folder.name + ".tmp")
     old = folder.with_name(folder.name + ".old")
     try:
@@ -49,7 +59,9 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: P
             for key, value in entry.items():
                 moments[f"{position}.{key}"] = torch.as_tensor(value).clone()
         save_file(moments, temporary / "optimizer.safetensors")
-        state = {
+        if state:
+            save_file(dict(state), temporary / "recipe.safetensors")
+        facts = {
             "step": progress.step,
             "total": progress.total,
             "seconds": progress.seconds,
@@ -57,7 +69,7 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: P
             "fingerprint": progress.fingerprint,
             "rng": torch.get_rng_state().tolist(),
         }
-        (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
+        (temporary / STATE).write_text(json.dumps(facts), encoding="utf-8")
         for path in temporary.iterdir():
             with path.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -74,30 +86,48 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, progress: P
         ) from error
 
 
+Restore = Callable[[Mapping[str, torch.Tensor]], None]
+
+
 def load(
-    folder: Path, model: Any, optimizer: torch.optim.Optimizer, fingerprint: str
+    folder: Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    fingerprint: str,
+    restore: Restore = lambda tensors: None,
 ) -> Progress | None:
     """Restore the newest complete checkpoint of this very night, or None.
+
+    `restore` gets back what was saved as `state`.
 
     A kill between the two renames of `save` leaves only the `.old` one: it is used. A damaged one
     is passed over; both files are read before anything is changed.
     """
     for candidate in (folder, folder.with_name(folder.name + ".old")):
         with contextlib.suppress(OSError, ValueError, KeyError, SafetensorError):
-            return _load(candidate, model, optimizer, fingerprint)
+            return _load(candidate, model, optimizer, fingerprint, restore)
     return None
 
 
-def _load(folder: Path, model: Any, optimizer: torch.optim.Optimizer, fingerprint: str) -> Progress:
+def _load(
+    folder: Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    fingerprint: str,
+    restore: Restore,
+) -> Progress:
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     if state["fingerprint"] != fingerprint:
         raise ValueError("the checkpoint of another night")
     tensors = load_file(folder / "adapter.safetensors")
     moments = load_file(folder / "optimizer.safetensors")
+    kept = folder / "recipe.safetensors"
+    besides = load_file(kept) if kept.exists() else {}
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in tensors.items():
             parameters[name].copy_(tensor)
+        restore(besides)
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in moments.items():
         position, key = name.split(".", 1)

@@ -3,6 +3,8 @@
     L = CE(answer tokens of facts, a mean per token)
         + kl · KL(base‖student) on rehearsed answers, a mean per answer
         + kl_text · KL(base‖student) on plain text, a mean per token          (methods.md 6)
+        + distil · KL(base with the passage‖student) on answers, where the base reads right
+        + preference · KTO on answers that the user liked or disliked         (both 0 by default)
 
 The schedule runs over the share of the night that is done: steps of the plan's passes, or seconds
 of its budget, whichever is further. So it ends inside the budget whatever else the machine does,
@@ -17,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,16 @@ from nightschool.errors import TrainError
 from nightschool.ports import Progress as Report
 from nightschool.records import Plan
 from nightschool.train import checkpoint
-from nightschool.train.batches import Schedule
+from nightschool.train.batches import Schedule, judged_at
+from nightschool.train.distil import Distillation
 from nightschool.train.items import Item
+from nightschool.train.preference import Preferences
+from nightschool.train.recipes import Recipe, recipe
 from nightschool.train.soft import SoftLabels, answer_logits, kl_to_base
 
 CHECKPOINT_S = 30.0
 WARM_UP = 0.05
 CLIP = 1.0
-WEIGHT_DECAY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,13 @@ def train(
     `check` is called before every step and may raise Interrupted; a checkpoint is written first.
     Raises TrainError on NaN or infinite loss, and when memory runs out.
     """
+    page = recipe(plan.recipe)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY
-    )
+    optimizer = page.optimizer(model, plan)
     soft = SoftLabels(model)
+    losses_besides = Besides(Preferences(model), Distillation(model, schedule.taught, soft))
     mark = fingerprint(schedule, plan)
-    done = checkpoint.load(folder, model, optimizer, mark)
+    done = checkpoint.load(folder, model, optimizer, mark, partial(page.restore, model))
     model.train()
     if done is None:
         done = checkpoint.Progress(0, schedule.steps_for(plan.passes), 0.0, (), mark)
@@ -80,26 +85,30 @@ def train(
         try:
             check()
         except Exception:
-            _save(folder, model, optimizer, step, total, spent + now() - since, losses, mark)
+            _save(folder, page, model, optimizer, step, total, spent + now() - since, losses, mark)
             raise
         before_step()
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _shape(share)
-        loss = _loss(model, schedule, plan, soft, step)
+            group["lr"] = plan.learning_rate * group["times"] * _shape(share)
+        loss = _loss(model, schedule, plan, soft, losses_besides, step)
         if not math.isfinite(value := float(loss.detach())):
             raise TrainError(f"The loss became {value} at step {step}.", NAN_REMEDY)
+        if (extra := page.penalty(model)) is not None:
+            loss = loss + extra
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, CLIP))
         if not math.isfinite(norm):
             raise TrainError(f"The gradient became {norm} at step {step}.", NAN_REMEDY)
         optimizer.step()
+        with torch.no_grad():
+            page.after_step(model, _share(step + 1, total, spent + now() - since, plan))
         optimizer.zero_grad(set_to_none=True)
         losses.append(round(value, 4))
         step += 1
         done_share = _share(step, total, spent + now() - since, plan)
         report("practise", step, max(step, round(step / max(done_share, 1e-9))))
         if now() - saved > CHECKPOINT_S:
-            _save(folder, model, optimizer, step, total, spent + now() - since, losses, mark)
+            _save(folder, page, model, optimizer, step, total, spent + now() - since, losses, mark)
             saved = now()
     model.eval()
     return Trained(step, spent + now() - since, tuple(losses), resumed_at)
@@ -111,19 +120,34 @@ NAN_REMEDY = "The served version is untouched; the next plan uses a lower learni
 def fingerprint(schedule: Schedule, plan: Plan) -> str:
     """What a checkpoint must agree with to be resumed: the plan and every practised token."""
     digest = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
-    for item in (*schedule.facts, *schedule.replay_items):
+    for item in (*schedule.facts, *schedule.replay_items, *schedule.judged):
         digest.update(repr((item.ids, item.answer, item.group)).encode())
     return digest.hexdigest()
 
 
-def _loss(model: Any, schedule: Schedule, plan: Plan, soft: SoftLabels, step: int) -> torch.Tensor:
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """Losses that only plans which weigh them have."""
+
+    preferences: Preferences
+    distillation: Distillation
+
+
+def _loss(
+    model: Any, schedule: Schedule, plan: Plan, soft: SoftLabels, besides: Besides, step: int
+) -> torch.Tensor:
     facts, replay = schedule.at(step)
     loss, count = torch.zeros(()), 0
-    for item, logits in _predictions(model, facts):
+    predicted = _predictions(model, facts)
+    for item, logits in predicted:
         target = torch.tensor(item.ids[item.answer :])
         loss = loss + torch.nn.functional.cross_entropy(logits, target, reduction="sum")
         count += len(target)
     total = loss / max(count, 1)
+    if plan.distil > 0:
+        total = total + plan.distil * besides.distillation.loss(predicted)
+    if plan.preference > 0 and schedule.judged:
+        total = total + plan.preference * besides.preferences.loss(judged_at(schedule, step))
     if replay and (plan.kl > 0 or plan.kl_text > 0):
         labels = dict(zip(replay, soft.of(replay), strict=True))
         predictions = _predictions(model, replay)
@@ -175,9 +199,8 @@ def _shape(share: float) -> float:
 
 
 def _save(
-    folder: Path, model: Any, optimizer: torch.optim.Optimizer, step: int, total: int,
-    seconds: float, losses: list[float], mark: str,
+    folder: Path, page: Recipe, model: Any, optimizer: torch.optim.Optimizer, step: int,
+    total: int, seconds: float, losses: list[float], mark: str,
 ) -> None:  # fmt: skip
-    checkpoint.save(
-        folder, model, optimizer, checkpoint.Progress(step, total, seconds, tuple(losses), mark)
-    )
+    progress = checkpoint.Progress(step, total, seconds, tuple(losses), mark)
+    checkpoint.save(folder, model, optimizer, progress, page.state(model))

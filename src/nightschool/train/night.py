@@ -22,10 +22,11 @@ from nightschool.ports import Progress
 from nightschool.records import Plan
 from nightschool.train import loop
 from nightschool.train.batches import Schedule
-from nightschool.train.export import Shape, matrices, write_gguf
+from nightschool.train.export import Matrices, Shape, warm, write_gguf
 from nightschool.train.items import Item, chat_item, text_items
 from nightschool.train.parity import Logits, Parity, parity
-from nightschool.train.recipes import recipe
+from nightschool.train.preference import DISLIKED, LIKED
+from nightschool.train.recipes import servable
 from nightschool.train.threads import Threads
 
 LIMIT = 512
@@ -45,6 +46,10 @@ class Lesson:
     context: Sequence[tuple[str, str]]
     rehearsal: Sequence[tuple[str, str]]
     texts: Sequence[str]
+    judged: Sequence[tuple[str, str, bool]] = ()
+    """`(prompt, answer, liked)`: what the user said of answers."""
+    with_passage: Sequence[tuple[str, str, str]] = ()
+    """`(prompt, answer, the same prompt with its passage)` of facts, for prompt distillation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +77,37 @@ def fit(
     folder: Path,
     served: Served,
     *,
+    start: Callable[[Shape], Matrices] | None = None,
     threads: int,
     report: Progress,
     check: Callable[[], None],
 ) -> Fitted:
-    """Train, export and check parity. Raises TrainError (Interrupted when `check` says so)."""
+    """Train, export and check parity. Raises TrainError (Interrupted when `check` says so).
+
+    `start` gives the matrices that practice goes on from; with `plan.passes` 0 they are the
+    candidate as they are (a merge).
+    """
+    page = servable(plan.recipe)
     report("load the base for learning", 0, 1)
     base = load_torch(base_path, 1)
     pace = Threads(threads)
     schedule, left_out = _schedule(base, lesson, plan)
-    model = recipe(plan.recipe)(base.model, plan)
+    model = page.build(base.model, plan)
+    if start is not None:
+        warm(model, start(_shape(base, base_path)))
     try:
-        done = loop.train(
-            model,
-            schedule,
-            plan,
-            folder / "checkpoint",
-            report=report,
-            check=check,
-            before_step=pace.adapt,
+        done = (
+            loop.Trained(0, 0.0, (), 0)
+            if plan.passes <= 0
+            else loop.train(
+                model,
+                schedule,
+                plan,
+                folder / "checkpoint",
+                report=report,
+                check=check,
+                before_step=pace.adapt,
+            )
         )
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
@@ -102,7 +119,7 @@ def fit(
     directory = folder / "candidate"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "manifest.json").unlink(missing_ok=True)
-    write_gguf(directory / "adapter.gguf", matrices(model), _shape(base, base_path))
+    write_gguf(directory / "adapter.gguf", page.matrices(model), _shape(base, base_path))
     with warnings.catch_warnings():
         # The base is one GGUF, so there is no config.json beside it for PEFT to look at.
         warnings.filterwarnings("ignore", message="Could not find a config file")
@@ -148,9 +165,36 @@ def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, in
     random.Random(plan.seed).shuffle(pieces)
     replay += pieces[: max(1, len(replay))] if replay else pieces
     return (
-        Schedule(tuple(kept), tuple(replay), plan.batch_size, plan.replay, plan.seed),
+        Schedule(
+            tuple(kept),
+            tuple(replay),
+            plan.batch_size,
+            plan.replay,
+            plan.seed,
+            _judged(base, lesson) if plan.preference > 0 else (),
+            _taught(base, lesson) if plan.distil > 0 else {},
+        ),
         sum(item is None for item in (*closed, *context)),
     )
+
+
+def _judged(base: TorchBase, lesson: Lesson) -> tuple[Item, ...]:
+    found = [
+        chat_item(base, prompt, answer, LIKED if liked else DISLIKED, LIMIT)
+        for prompt, answer, liked in lesson.judged
+    ]
+    return tuple(item for item in found if item is not None)
+
+
+def _taught(base: TorchBase, lesson: Lesson) -> dict[Item, Item]:
+    """Facts as they are practised → the same answers with the passage before the question."""
+    found = {}
+    for prompt, answer, shown in lesson.with_passage:
+        plain = chat_item(base, prompt, answer, "fact", LIMIT)
+        teacher = chat_item(base, shown, answer, "teacher", LIMIT)
+        if plain is not None and teacher is not None:
+            found[plain] = teacher
+    return found
 
 
 def _shape(base: TorchBase, path: Path) -> Shape:

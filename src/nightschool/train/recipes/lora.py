@@ -11,27 +11,19 @@ from __future__ import annotations
 from typing import Any
 
 from nightschool.records import Plan
-
-TARGETS = ("gate_proj", "up_proj", "down_proj")
+from nightschool.train.adapt import MLP, wrap
 
 
 def build(model: Any, plan: Plan) -> Any:
     """Wrap `model` with a fresh LoRA of `plan.rank`; B starts at zero, so it changes nothing."""
-    import warnings
-
     import peft
-    import torch
 
-    torch.manual_seed(plan.seed)
     config = peft.LoraConfig(
         r=plan.rank,
         lora_alpha=plan.alpha,
-        target_modules=list(TARGETS),
+        target_modules=list(MLP),
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        # peft 0.21 still asks transformers 5.23 by a name that it deprecates
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
-        return peft.get_peft_model(model, config)
+    return wrap(model, config, plan.seed)
