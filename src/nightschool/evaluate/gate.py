@@ -180,6 +180,7 @@ def _retention(
             else:
                 doubts.append(
                     f"It is not shown to be as good at {label} as {reference.name}: {change}."
+                    f"{_needs(found, margin, policy)}"
                 )
     floor = policy.abstain_share * sum(references[-1].right.get("abstain", ()))
     kept = sum(candidate.right.get("abstain", ()))
@@ -295,6 +296,21 @@ def _claims(
             else f"No gain is shown in {text}{_but(found, policy)}."
         )
     return gains, missing
+
+
+def _needs(found: stat.Binary, margin: float, policy: Policy) -> str:
+    """For a candidate that did not lose: how many such items would have shown that, in words."""
+    if found.delta < 0 or not found.n:
+        return ""
+    n = found.n
+    while n < power.MOST:
+        n += max(1, n // 20)
+        more = stat.Binary(
+            n, found.gained * n // found.n, found.lost * n // found.n, 0.0, found.delta
+        )
+        if stat.probability_above(more, -margin) >= policy.confidence:
+            return f" {found.n} questions are too few to show it; about {n} would."
+    return ""
 
 
 def _but(found: stat.Binary, policy: Policy) -> str:

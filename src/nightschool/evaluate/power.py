@@ -15,23 +15,25 @@ import numpy.typing as npt
 
 EFFECT = 0.05
 POWER = 0.90
-MOST = 20_000
+MOST = 5_000
+EXACT = 60
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def critical(discordant: int, alpha: float) -> int:
     """The fewest gains of `discordant` items that one-sided exact McNemar calls significant.
 
-    `discordant + 1` when none are.
+    `discordant + 1` when none are. Whole numbers up to `EXACT` items, double precision beyond.
     """
-    tail, allowed = 0, alpha * 2.0**discordant if discordant < 1000 else None
-    if allowed is None:  # far beyond the float range: compare whole numbers
-        allowed = int(alpha * 10**12) * 2**discordant // 10**12
-    for gains in range(discordant, -1, -1):
-        tail += comb(discordant, gains)
-        if tail > allowed:
-            return gains + 1
-    return 0
+    if discordant <= EXACT:
+        tail = 0
+        for gains in range(discordant, -1, -1):
+            tail += comb(discordant, gains)
+            if tail > alpha * 2.0**discordant:
+                return gains + 1
+        return 0
+    tails = _binomial(discordant, 0.5)[::-1].cumsum()
+    return discordant + 1 - int(np.searchsorted(tails, alpha, side="right"))
 
 
 def power(n: int, discordant: float, effect: float = EFFECT, alpha: float = 0.05) -> float:
@@ -53,18 +55,18 @@ def needed(
 ) -> int:
     """The number of probes from which on a true gain of `effect` is shown with power `wanted`.
 
-    At most `MOST` (the sawtooth of the exact test is less than 1 % wide there).
+    At most `MOST`.
     """
     low, high = 1, 8
     while high < MOST and power(high, discordant, effect, alpha) < wanted:
-        low, high = high, high * 2
+        low, high = high, min(2 * high, MOST)
     while high - low > 1:
         middle = (low + high) // 2
         if power(middle, discordant, effect, alpha) >= wanted:
             high = middle
         else:
             low = middle
-    return min(high, MOST)
+    return high
 
 
 def unseen(n: int, discordant: float, alpha: float) -> str:
@@ -73,10 +75,11 @@ def unseen(n: int, discordant: float, alpha: float) -> str:
     chance = power(n, psi, EFFECT, alpha)
     if n <= 0 or chance >= POWER:
         return ""
+    enough = needed(psi, EFFECT, alpha)
     return (
         f"{n} items of which {100 * psi:.0f} % change sides show a true gain of "
         f"{100 * EFFECT:.0f} points only {100 * chance:.0f} times in 100; "
-        f"{needed(psi, EFFECT, alpha)} would show it 90 times"
+        f"{'more than ' if enough >= MOST else ''}{enough} would show it 90 times"
     )
 
 
@@ -88,16 +91,17 @@ def spent(alpha: float, tries: int) -> float:
     return alpha * 6 / (pi * (tries + 1)) ** 2
 
 
+_LOGS = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, MOST + 2)))))
+"""Logarithms of the factorials."""
+
+
 def _binomial(n: int, p: float) -> npt.NDArray[np.float64]:
     """Probabilities of 0..n successes, by logarithms so that large n does not underflow."""
-    if n == 0:
-        return np.ones(1)
     if p >= 1:
         found = np.zeros(n + 1)
         found[n] = 1.0
         return found
     k = np.arange(n + 1)
-    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
-    chosen = logs[n] - logs[k] - logs[n - k]
+    chosen = _LOGS[n] - _LOGS[k] - _LOGS[n - k]
     found = np.exp(chosen + k * np.log(max(p, 1e-300)) + (n - k) * np.log1p(-p))
     return np.asarray(found / found.sum(), dtype=np.float64)
