@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nightschool import config as settings
+from nightschool import regime
+from nightschool.agent import lessons as taught
 from nightschool.agent import planner
 from nightschool.children.worker import Job, Worker
 from nightschool.clock import Clock, SystemClock
@@ -27,22 +30,30 @@ from nightschool.config import Config
 from nightschool.engine.examinee import Examinee, Remembered
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.selftalk import selftalk
-from nightschool.errors import Interrupted, NightschoolError, Refused, TooLittle, TrainError
+from nightschool.errors import (
+    Forgotten,
+    Interrupted,
+    NightschoolError,
+    Refused,
+    StoreError,
+    TooLittle,
+    TrainError,
+    of_disk,
+)
 from nightschool.evaluate import gate, probes
+from nightschool.evaluate.power import spent
 from nightschool.evaluate.subject import Material
 from nightschool.models.catalogue import ModelInfo
-from nightschool.pairs import synthesize
-from nightschool.pairs.model_writer import ModelWriter
-from nightschool.pairs.rules import RuleWriter
 from nightschool.paths import Home
-from nightschool.ports import PairWriter, Progress
+from nightschool.ports import Progress
 from nightschool.records import Outcome, Plan, Scorecard, Verdict
-from nightschool.registry import pointer, versions
-from nightschool.store import db, pairs, runs
+from nightschool.registry import forget, pointer, versions
+from nightschool.store import db, feedback, pairs, runs
 from nightschool.store import versions as version_rows
 from nightschool.store.db import Store
-from nightschool.syllabus import Syllabus, syllabus
+from nightschool.syllabus import Syllabus, syllabus, write_questions
 from nightschool.train import night as training
+from nightschool.train.recipes import servable
 from nightschool.train.threads import free_cores
 
 MIN_FACTS = 8
@@ -65,6 +76,8 @@ class Night:
     asked: tuple[str, ...] = ()
     """A dry run's hidden questions on the facts that the night would practise."""
     pairs: dict[str, int] | None = None
+    estimate: dict[str, Any] | None = None
+    """A dry run's memory and time (see `agent.lessons.estimate`)."""
 
     @property
     def verdict(self) -> str:
@@ -88,10 +101,16 @@ def night(
     try:
         model = _can_learn(runtime)
         parts = Remembered(runtime)
-        _write_questions(store, runtime, parts, report)
+        write_questions(store, config, runtime, parts, report)
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
-        limit = _limit(store, model, budget_s)
-        lessons = syllabus(store, _practised_by_served(home, store, model), limit)
+        limit = _limit(store, model, budget_s, int((wishes or {}).get("facts", 0)))
+        known = _practised_by_served(home, store, model)
+        given: dict[str, Any] = {"recipe": config.learn.recipe, **(wishes or {})}
+        start = regime.choose(
+            home, store, config.learn, model.sha256, given["recipe"], clock, given.get("start", "")
+        )
+        earlier = start.facts if start.kind == "parent" else None
+        lessons = syllabus(store, known, limit, config.pairs.file_share, earlier)
         present = pointer.read(home)
         plan = planner.plan(
             planner.Situation(
@@ -101,23 +120,31 @@ def night(
                 budget_s=budget_s,
                 parent=present.version if present.base_sha == model.sha256 else 0,
                 runs=runs.runs(store, 10),
+                lessons=taught.known(store, model.sha256),
+                recipe=config.learn.recipe,
+                distil=config.learn.distil,
+                preference=config.learn.preference,
             ),
-            wishes,
+            {**start.settings(), **(wishes or {})},
         )
+        servable(plan.recipe)
         plan = replace(plan, facts=limit)
         _enough(lessons)
-        counts = pairs.counts(store)
         none = Night(
             Outcome.RUNNING, "", plan=plan, facts=lessons.facts, available=lessons.available
         )
         if dry_run:
             asked = tuple(question.prompt for question in lessons.material.recall)
-            return replace(none, message="planned", pairs=counts, asked=asked)
-        if not wishes and _nothing_new(store, model, lessons):
+            pace = taught.pace(store, model.sha256)
+            needs = taught.estimate(plan, len(lessons.closed), model.learn_bytes, pace)
+            counts = pairs.counts(store)
+            return replace(none, message="planned", pairs=counts, asked=asked, estimate=needs)
+        if not wishes and not (start.warm and lessons.new) and _nothing_new(store, model, lessons):
             return replace(none, outcome=Outcome.NOTHING_NEW, message=NOTHING_NEW)
-        run_id, plan = _open_run(home, store, model, plan, lessons, clock)
+        run_id, plan = _open_run(home, store, model, plan, lessons, start, clock)
+        check, report = forget.watching(store, run_id, check, report)
         return _guarded(home, store, run_id, clock, lambda: _learn(
-            home, store, config, runtime, parts, lessons, plan, run_id, report, check, clock
+            home, store, config, runtime, parts, lessons, start, plan, run_id, report, check, clock
         ))  # fmt: skip
     finally:
         runtime.close()
@@ -130,6 +157,7 @@ def _learn(
     runtime: Runtime,
     parts: Remembered,
     lessons: Syllabus,
+    start: regime.Start,
     plan: Plan,
     run_id: int,
     report: Progress,
@@ -143,15 +171,26 @@ def _learn(
     fitted = training.fit(
         model.path,
         model.sha256,
-        training.Lesson(lessons.closed, lessons.context, lessons.rehearsal, texts),
+        lessons.lesson(texts),
         plan,
         folder,
         _served(runtime),
+        start=regime.matrices(home, store, start, plan.rank, plan.seed),
         threads=config.learn.threads,
         report=report,
         check=check,
     )
-    card = examine(home, store, runtime, parts, lessons, fitted.directory, plan, report)
+    began = time.monotonic()
+    regime.note(fitted.directory, start, lessons.chosen if plan.passes > 0 else frozenset())
+    policy = POLICY
+    if config.learn.spend_alpha:
+        tries = runs.tries(store, model.sha256, lessons.sources)
+        policy = replace(POLICY, alpha=spent(POLICY.alpha, tries))
+    card = examine(home, store, runtime, parts, lessons, fitted.directory, plan, report, policy)
+    done = time.monotonic()
+    if fitted.steps > fitted.resumed_at:
+        step = fitted.seconds / fitted.steps
+        taught.note_pace(store, model.sha256, taught.Pace(step, plan.batch_size, done - began))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     (folder / "scorecard.json").write_text(json.dumps(asdict(card), indent=1), encoding="utf-8")
     return _conclude(home, store, model, card, fitted, run_id, clock)
@@ -166,12 +205,13 @@ def examine(
     candidate: Path,
     plan: Plan,
     report: Progress,
+    policy: gate.Policy = POLICY,
 ) -> Scorecard:
     """All exams of one candidate directory, at the largest scale that passes the first tier.
 
     Raises Refused when the adapter was fitted to another base model.
     """
-    _fits(candidate, runtime.model)
+    versions.fits(candidate, runtime.model.sha256)
     adapter = candidate / versions.ADAPTER
     answering = parts.answering()
     base = Examinee(runtime, "the base", None, 1.0, answering)
@@ -186,7 +226,7 @@ def examine(
     chosen, tried = _sweep(runtime, adapter, answering, material, base_sheet, plan, report)
     examinee = Examinee(runtime, "the candidate", adapter, chosen, answering)
     card = gate.judge(
-        probes.examine(examinee, material, report), base_sheet, incumbent_sheet, POLICY, chosen
+        probes.examine(examinee, material, report), base_sheet, incumbent_sheet, policy, chosen
     )
     return replace(card, reasons=(*card.reasons, *tried))
 
@@ -240,12 +280,15 @@ def _conclude(
             clock=clock,
         )
         number = version.number
-        if card.verdict is Verdict.PROMOTE:
-            versions.promote(home, store, version)
+    forget.allow(store, run_id, number)
+    if card.verdict is Verdict.PROMOTE:
+        versions.promote(home, store, version)
+        forget.settle(home, store)  # whatever was forgotten in this very moment
     message = " ".join(card.reasons)
     runs.finish(
         store, run_id, outcome, scorecard=card, version=number, message=message, clock=clock
     )
+    forget.relearned(store, run_id)
     return Night(outcome, message, run_id, number, card)
 
 
@@ -262,13 +305,6 @@ def _can_learn(runtime: Runtime) -> ModelInfo:
     return model
 
 
-def _write_questions(store: Store, runtime: Runtime, parts: Remembered, report: Progress) -> None:
-    runtime.llama.activate(None)
-    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama)]
-    avoid = {item["question"] for name in ("reading", "abstain") for item in probes.load(name)}
-    synthesize.write_pairs(store, writers, parts, parts, report, avoid)
-
-
 def _enough(lessons: Syllabus) -> None:
     if lessons.facts < MIN_FACTS:
         raise TooLittle(
@@ -278,8 +314,8 @@ def _enough(lessons: Syllabus) -> None:
         )
 
 
-def _limit(store: Store, model: ModelInfo, budget_s: float) -> int:
-    """How many facts to learn: those of the night that was interrupted, or what the budget fits.
+def _limit(store: Store, model: ModelInfo, budget_s: float, wished: int = 0) -> int:
+    """How many facts to learn: those of the night that was interrupted, `wished`, or what fits.
 
     A resumed night must practise the same items, whatever cores are free by now: its checkpoint
     belongs to them.
@@ -287,7 +323,7 @@ def _limit(store: Store, model: ModelInfo, budget_s: float) -> int:
     broken = runs.unfinished(store)
     if broken is not None and broken.base_sha == model.sha256:
         return int(broken.plan.get("facts", 0))
-    return planner.fact_limit(model.parameters, budget_s, free_cores())
+    return wished or planner.fact_limit(model.parameters, budget_s, free_cores())
 
 
 NOTHING_NEW = "Nothing new to learn: every fact was practised by the last night on this model."
@@ -295,7 +331,11 @@ NOTHING_NEW = "Nothing new to learn: every fact was practised by the last night 
 
 def _nothing_new(store: Store, model: ModelInfo, lessons: Syllabus) -> bool:
     """Whether the newest concluded night on this base practised exactly these documents."""
+    if forget.relearn_wanted(store):
+        return False
     for run in runs.runs(store, 20):
+        if feedback.given(store, since=run.started_at):
+            return False
         if run.outcome in (Outcome.PROMOTED, Outcome.HELD, Outcome.REJECTED):
             if run.base_sha != model.sha256:
                 return False
@@ -306,13 +346,14 @@ def _nothing_new(store: Store, model: ModelInfo, lessons: Syllabus) -> bool:
 
 
 def _open_run(
-    home: Home, store: Store, model: ModelInfo, plan: Plan, lessons: Syllabus, clock: Clock
-) -> tuple[int, Plan]:
+    home: Home, store: Store, model: ModelInfo, plan: Plan, lessons: Syllabus,
+    start: regime.Start, clock: Clock,
+) -> tuple[int, Plan]:  # fmt: skip
     """Continue the night that was interrupted, if it practised the same; else open a new one."""
     broken = runs.unfinished(store)
     if broken is not None:
-        same = broken.base_sha == model.sha256
-        resumed = Plan(**{**broken.plan, "scales": tuple(broken.plan["scales"])})
+        same = broken.base_sha == model.sha256 and start.resumes(broken)
+        resumed = runs.plan_of(broken)
         if same and runs.practised(store, [broken.id]) == lessons.sources:
             return broken.id, resumed
         runs.finish(
@@ -323,8 +364,10 @@ def _open_run(
             clock=clock,
         )
         shutil.rmtree(home.runs / str(broken.id), ignore_errors=True)
-    run_id = runs.start(store, plan, model.sha256, parent=plan.parent, clock=clock)
-    runs.record_documents(store, run_id, lessons.documents)
+    with store.transaction():
+        run_id = runs.start(store, plan, model.sha256, parent=plan.parent, clock=clock)
+        tonight = lessons.documents if plan.passes > 0 else {}
+        runs.record_documents(store, run_id, {**start.lineage, **tonight})
     (home.runs / str(run_id)).mkdir(parents=True, exist_ok=True)
     return run_id, plan
 
@@ -335,23 +378,24 @@ def _guarded(
     """Store how a night ended that did not reach its verdict, then let the error go on."""
     try:
         return work()
+    except Forgotten:
+        # Its row says so already; weights that saw the file must not lie about.
+        shutil.rmtree(home.runs / str(run_id), ignore_errors=True)
+        raise
     except Interrupted as error:
         runs.finish(store, run_id, Outcome.INTERRUPTED, message=error.message, clock=clock)
         raise
     except TrainError as error:
         text = error.message
-        outcome = Outcome.FAILED
-        if "loss became" in text or "gradient became" in text or "not finite" in text:
-            outcome = Outcome.NAN
-        elif "memory" in text:
-            outcome = Outcome.OUT_OF_MEMORY
-        elif "logits differ" in text:
-            outcome = Outcome.PARITY_FAILED
-        runs.finish(store, run_id, outcome, message=text, clock=clock)
+        runs.finish(store, run_id, taught.classify(text), message=text, clock=clock)
+        taught.remember(store, run_id)
         shutil.rmtree(home.runs / str(run_id) / "checkpoint", ignore_errors=True)
         raise
-    except NightschoolError as error:
-        runs.finish(store, run_id, Outcome.FAILED, message=error.message, clock=clock)
+    except (NightschoolError, OSError) as error:
+        known = of_disk(error) if isinstance(error, OSError) else error
+        text = known.message if known else str(error)
+        with contextlib.suppress(StoreError):  # on a full disk not even this can be written
+            runs.finish(store, run_id, Outcome.FAILED, message=text, clock=clock)
         raise
 
 
@@ -368,25 +412,6 @@ def _served(runtime: Runtime) -> training.Served:
         return run
 
     return logits
-
-
-def _fits(candidate: Path, model: ModelInfo) -> None:
-    """Refuse an adapter without manifest, changed after training, or of another base model."""
-    try:
-        manifest = json.loads((candidate / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Refused(
-            f"{candidate} has no readable manifest: its origin is unknown.",
-            "Only adapters that Nightschool trained can be examined.",
-        ) from error
-    if manifest.get("base_sha") != model.sha256:
-        raise Refused(
-            f"The adapter was fitted to another base model "
-            f"({str(manifest.get('base_sha'))[:12]}…, this one is {model.sha256[:12]}…).",
-            "Adapters fit only the base they were trained on; learn again on this one.",
-        )
-    if manifest.get("adapter_sha") != versions.sha256(candidate / versions.ADAPTER):
-        raise Refused("The adapter was changed after training.", "Learn again.")
 
 
 def _served_version(home: Home, store: Store, model: ModelInfo) -> tuple[int, Path, float] | None:
@@ -410,7 +435,7 @@ def _practised_by_served(home: Home, store: Store, model: ModelInfo) -> set[tupl
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """One learner a home: two would write the same run."""
-    lock = FileLock(home.learning, timeout=0)
+    lock = FileLock(home.learning, timeout=1.0)  # the service looks now and then whether it is free
     try:
         lock.acquire()
     except Timeout as error:

@@ -6,21 +6,39 @@ Sits beside `cycle` (same layer): it joins `pairs` (forms), `store` and `evaluat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
+from nightschool.config import Config
+from nightschool.engine.examinee import Remembered
+from nightschool.engine.runtime import Runtime
+from nightschool.evaluate.probes import questions
 from nightschool.evaluate.subject import Material, Question, Secret
+from nightschool.ingest import redact as secrets
+from nightschool.pairs import synthesize
+from nightschool.pairs.feedback import preferences
+from nightschool.pairs.feedback import to_pairs as from_feedback
 from nightschool.pairs.forms import ABSTAIN, fit, prompt, question_prompt
+from nightschool.pairs.model_writer import ModelWriter
+from nightschool.pairs.rules import RuleWriter
+from nightschool.ports import PairWriter, Progress
 from nightschool.records import Chunk, Pair, PairKind, Split
-from nightschool.store import documents, pairs
+from nightschool.store import documents, feedback, pairs
 from nightschool.store.db import Store
+
+if TYPE_CHECKING:
+    from nightschool.train.night import Lesson
 
 MAX_RECALL = 300
 MAX_SERVED = 100
 MAX_OWN_TEXTS = 60
 MISSING = "rules:missing"
 """The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
+OLD = 0.25
+"""Of the facts of a night that continues, the share that earlier nights practised."""
 KEPT_OUT = 64
 """Rehearsal prompts kept out of practice, for the KL probe."""
 
@@ -28,8 +46,9 @@ KEPT_OUT = 64
 @dataclass(frozen=True, slots=True)
 class Syllabus:
     """`closed`, `context` and `rehearsal` are `(prompt, answer)`; `documents` counts pairs per
-    file id; `sources` are the `(root, path, sha256)` that are practised; `facts` of `available`
-    are learned by heart."""
+    file id, with 0 for files of which passages are only shown; `sources` are the
+    `(root, path, sha256)` that are practised; `facts` of `available` are learned by heart
+    (`chosen` names them), `new` of all were never practised."""
 
     closed: tuple[tuple[str, str], ...]
     context: tuple[tuple[str, str], ...]
@@ -40,22 +59,48 @@ class Syllabus:
     available: int
     documents: dict[int, int]
     sources: set[tuple[str, str, str]]
+    chosen: frozenset[str] = frozenset()
+    new: int = 0
+    judged: tuple[tuple[str, str, bool], ...] = ()
+    """`(question, answer, liked)`: what the user said of answers."""
+    with_passage: tuple[tuple[str, str, str], ...] = ()
+    """`(prompt, answer, the prompt with its passage)` of the facts to recall."""
+
+    def lesson(self, texts: Sequence[str]) -> Lesson:
+        """What the learner practises, with these plain texts."""
+        from nightschool.train.night import Lesson  # torch, which counting pairs does not need
+
+        return Lesson(
+            self.closed, self.context, self.rehearsal, texts, self.judged, self.with_passage
+        )
 
 
-def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> Syllabus:
+def syllabus(
+    store: Store,
+    known: set[tuple[str, str, str]],
+    limit: int = 0,
+    share: float = 0.0,
+    earlier: frozenset[str] | None = None,
+) -> Syllabus:
     """Everything one night needs. `known` are the sources that the served version practised.
 
-    `limit` bounds the facts to learn by heart (0 = all): a few facts well, rather than all badly.
+    `limit` bounds the facts to learn by heart (0 = all): a few facts well, rather than all badly;
+    `share` how many of them one file may give (0 = as many as come). A night
+    that continues takes facts that were not `earlier` practised first, with some that were, and
+    asks about all of them.
     """
     train = pairs.all_pairs(store, split=Split.TRAIN)
     available = list(dict.fromkeys(p.fact for p in train if p.kind is PairKind.CLOSED))
-    chosen = set(_choose(train, limit or len(available)))
+    owner = pairs.owners(store)
+    items = _documents(store)
+    before = earlier or frozenset()
+    chosen = set(_choose(train, limit or len(available), share, owner, before))
     train = [p for p in train if p.fact in chosen or p.fact not in set(available)]
     hidden = pairs.all_pairs(store, split=Split.HIDDEN)
+    judged, opinions, resting = _judged(store, hidden)
     stock = documents.chunks(
         store, {i for p in (*train, *hidden) for i in (*p.chunk_ids, *p.context)}
     )
-    items = _documents(store)
     practised = {_document_of(pair, stock) for pair in train}
     context = [
         (prompt(pair, _contexts(pair, stock)), pair.answer)
@@ -63,16 +108,22 @@ def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> 
         if pair.kind is not PairKind.CLOSED
     ]
     rehearsal = _rehearsal()
+    own = list(stock.values())[:MAX_OWN_TEXTS]
+    shown = {stock[i] for p in train for i in p.context if i in stock}
     closed = [p for p in hidden if p.kind is PairKind.CLOSED and p.fact in chosen]
     recall = [_question(pair, stock, items) for pair in _spread(closed, MAX_RECALL)]
-    old = [q for q in recall if q.group in {f"{root}/{path}@{sha}" for root, path, sha in known}]
+    known_before = [p for p in hidden if p.kind is PairKind.CLOSED and p.fact in before]
+    old = [_question(pair, stock, items) for pair in _spread(known_before, MAX_SERVED)]
+    if earlier is None:
+        groups = {f"{root}/{path}@{sha}" for root, path, sha in known}
+        old = [question for question in recall if question.group in groups]
     return Syllabus(
-        closed=tuple(_by_heart(train)),
+        closed=(*_by_heart(train), *((prompt(pair), pair.answer) for pair in judged)),
         context=tuple(context),
         rehearsal=tuple(
             (question_prompt(q, [c] if c else []), a) for c, q, a in rehearsal[KEPT_OUT:]
         ),
-        texts=tuple(_texts(stock.values())),
+        texts=tuple(_texts(own)),
         material=Material(
             recall=tuple(recall),
             served=tuple(_served(hidden, stock, items)),
@@ -81,14 +132,59 @@ def syllabus(store: Store, known: set[tuple[str, str, str]], limit: int = 0) -> 
             secrets=tuple(_secrets(store)),
         ),
         facts=len(chosen),
+        chosen=frozenset(chosen),
+        new=len(set(available) - before),
+        judged=tuple(opinions),
+        with_passage=tuple(_with_passage(train, stock)),
         available=len(available),
-        documents=pairs.documents_of(store, [pair.id for pair in train]),
+        documents=dict.fromkeys(
+            sorted({*resting, *(chunk.document_id for chunk in (*shown, *own))}), 0
+        )
+        | pairs.documents_of(store, [pair.id for pair in train]),
         sources={items[i] for i in practised if i in items},
     )
 
 
-def _choose(train: list[Pair], limit: int) -> list[str]:
-    """Facts in turn from every passage, so that no long file crowds the others out."""
+def write_questions(
+    store: Store, config: Config, runtime: Runtime, parts: Remembered, report: Progress
+) -> None:
+    """Write the pairs of all files that have none yet, with the base model and the rules."""
+    runtime.llama.activate(None)
+    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama)]
+    languages = [one.strip() for one in config.learn.languages.split(",")]
+    avoid = questions()
+    synthesize.write_pairs(store, writers, parts, parts, report, avoid, languages, config.pairs)
+
+
+def _with_passage(train: list[Pair], stock: dict[int, Chunk]) -> Iterable[tuple[str, str, str]]:
+    for pair in train:
+        if pair.kind is PairKind.CLOSED and pair.chunk_ids[0] in stock:
+            shown = fit([(stock[pair.chunk_ids[0]].safe, pair.evidence)])
+            yield prompt(pair), pair.answer, question_prompt(pair.question, shown)
+
+
+def _judged(
+    store: Store, hidden: list[Pair]
+) -> tuple[list[Pair], list[tuple[str, str, bool]], set[int]]:
+    """Answers that the user liked or corrected, all opinions, and the files they rest on."""
+    given, files = feedback.learnable(store)
+    if not given:
+        return [], [], set()
+    exam = {pair.question for pair in hidden}
+    found = from_feedback(given, _holds_secret, questions(), exam)
+    return found, preferences(given, _holds_secret), files
+
+
+def _holds_secret(text: str) -> bool:
+    return bool(secrets.find(text))
+
+
+def _choose(
+    train: list[Pair], limit: int, share: float, owner: dict[int, int], old: frozenset[str]
+) -> list[str]:
+    """Facts in turn from every passage, so that no long file crowds the others out; of one file
+    at most `share` of the limit, of `old` ones `OLD` of it while there are others. `owner` names
+    the file of each pair."""
     queues: dict[int, list[str]] = {}
     for pair in train:
         if pair.kind is PairKind.CLOSED:
@@ -98,7 +194,21 @@ def _choose(train: list[Pair], limit: int) -> list[str]:
     found: list[str] = []
     for turn in range(max((len(queue) for queue in queues.values()), default=0)):
         found += [queue[turn] for queue in queues.values() if turn < len(queue)]
-    return found[:limit]
+    file = {pair.fact: owner[pair.id] for pair in train if pair.kind is PairKind.CLOSED}
+    if old:
+        earlier = [fact for fact in found if fact in old]
+        few = earlier[: max(1, int(OLD * limit))]
+        new = [fact for fact in found if fact not in old]
+        found = [*few, *new[: limit - len(few)], *earlier[len(few) :]]
+    if share <= 0:
+        return found[:limit]
+    given: Counter[int] = Counter()
+    kept = []
+    for fact in found:
+        given[file[fact]] += 1
+        if given[file[fact]] <= max(1, int(share * limit)):
+            kept.append(fact)
+    return kept[:limit]
 
 
 def _by_heart(train: list[Pair]) -> Iterable[tuple[str, str]]:
@@ -166,8 +276,7 @@ def _texts(chunks: Iterable[Chunk]) -> Iterable[str]:
     """Plain text whose distribution must not move: prose, and the user's own passages."""
     source = files("nightschool.pairs").joinpath("data/prose.jsonl")
     prose = [json.loads(line)["text"] for line in source.read_text(encoding="utf-8").splitlines()]
-    own = [chunk.safe for chunk in chunks][:MAX_OWN_TEXTS]
-    return [*prose, *own]
+    return [*prose, *(chunk.safe for chunk in chunks)]
 
 
 def _secrets(store: Store) -> Iterable[Secret]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from nightschool.agent.lessons import Lesson, heed
 from nightschool.errors import UsageError
 from nightschool.records import Outcome, Plan, Run
 
@@ -27,7 +28,8 @@ MIN_LIMIT = 40
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a plan is made from. `parameters` is the base model's size; `runs` newest first."""
+    """What a plan is made from. `parameters` is the base model's size; `runs` newest first,
+    `lessons` what nights on it have taught."""
 
     facts: int
     items: int
@@ -35,6 +37,10 @@ class Situation:
     budget_s: float
     parent: int
     runs: Sequence[Run] = ()
+    lessons: Sequence[Lesson] = ()
+    recipe: str = "lora"
+    distil: float = 0.0
+    preference: float = 0.0
 
 
 def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
@@ -44,6 +50,9 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
     """
     chosen = replace(
         Plan(),
+        recipe=situation.recipe,
+        distil=situation.distil,
+        preference=situation.preference,
         learning_rate=learning_rate(situation.parameters),
         rank=16,
         alpha=32,
@@ -60,6 +69,9 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
             break
         if run.outcome is Outcome.PROMOTED:
             break
+    chosen, used = heed(chosen, situation.lessons)
+    if used:
+        chosen = replace(chosen, hypothesis=f"{used[0].why} (night {used[0].run}); less will do")
     known = {item.name: item.type for item in fields(Plan)}
     unknown = set(wishes or {}) - set(known)
     if unknown:
@@ -67,7 +79,7 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
             f"A plan has no setting {sorted(unknown)[0]!r}.", f"It has: {', '.join(known)}."
         )
     try:
-        given = {k: _like(getattr(chosen, k), v) for k, v in (wishes or {}).items()}
+        given = {k: _like(k, getattr(chosen, k), v) for k, v in (wishes or {}).items()}
     except (TypeError, ValueError) as error:
         raise UsageError(f"A setting of the plan is ill-typed: {error}.", "") from error
     return replace(chosen, **given)
@@ -95,7 +107,9 @@ def learning_rate(parameters: int) -> float:
     return 2e-3 if parameters < 30_000_000 else 1e-3
 
 
-def _like(current: Any, value: Any) -> Any:
+def _like(name: str, current: Any, value: Any) -> Any:
+    if name == "layers":
+        return tuple(int(v) for v in value)
     if isinstance(current, tuple):
         return tuple(float(v) for v in value)
     return type(current)(value)

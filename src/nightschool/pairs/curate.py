@@ -111,6 +111,28 @@ def duplicates(
     return kept, {pair.id for fact in torn & set(old) for pair in old[fact]}
 
 
+def near(
+    pairs: Iterable[Pair], share: float, dropped: Counter[str], known: Iterable[Pair] = ()
+) -> list[Pair]:
+    """Drop facts that another one repeats in slightly other words: the same answer, and plain
+    questions whose words overlap (Jaccard) by at least `share`. 0 drops nothing."""
+    if share <= 0:
+        return list(pairs)
+    seen: dict[str, list[frozenset[str]]] = defaultdict(list)
+    for group in facts_of(known).values():
+        seen[normal(group[0].answer)].append(frozenset(normal(group[0].question).split()))
+    kept: list[Pair] = []
+    for group in facts_of(pairs).values():
+        bag = frozenset(normal(group[0].question).split())
+        others = seen[normal(group[0].answer)]
+        if any(len(bag & other) >= share * len(bag | other) for other in others):
+            dropped["nearly asked already"] += len(group)
+        else:
+            others.append(bag)
+            kept.extend(group)
+    return kept
+
+
 def _same(answers: set[str]) -> bool:
     """Whether different answers are only longer and shorter forms of one."""
     longest = max(answers, key=len)
@@ -161,14 +183,19 @@ def agreement(
     passages: Mapping[int, str],
     dropped: Counter[str],
     counts: Counter[str],
+    sure: float = 0.0,
 ) -> list[Pair]:
     """Ask the reader each fact's plain question; keep the fact when its span agrees.
 
-    Facts it confirms get the status `agreed`. Facts read off the layout (`STRUCTURAL`) are not
-    asked, and stay as `auto`. Without a reader everything stays.
+    Facts it confirms get the status `agreed`, or `waiting` when it is less sure than `sure`.
+    Facts read off the layout (`STRUCTURAL`) are not asked, and stay as `auto`; above 1 all wait.
+    Without a reader everything stays, or waits where a sure one was wanted.
     """
+    if sure > 1:
+        pairs = [replace(pair, status="waiting") for pair in pairs]
     if reader is None:
-        return list(pairs)
+        return [p if sure <= 0 or p.writer in STRUCTURAL else replace(p, status="waiting")
+                for p in pairs]  # fmt: skip
     kept: list[Pair] = []
     for group in facts_of(pairs).values():
         first = group[0]
@@ -176,10 +203,12 @@ def agreement(
             kept.extend(group)
             continue
         counts["checked"] += 1
-        span, _ = reader.best(first.question, [passages[first.chunk_ids[0]]])
+        span, trust = reader.best(first.question, [passages[first.chunk_ids[0]]])
         if agrees(span, first.answer):
             counts["agreed"] += 1
-            kept.extend(replace(pair, status="agreed") for pair in group)
+            status = "agreed" if trust >= sure else "waiting"
+            counts["waiting"] += status == "waiting"
+            kept.extend(replace(pair, status=status) for pair in group)
         else:
             dropped["the reader answers otherwise"] += len(group)
     return kept

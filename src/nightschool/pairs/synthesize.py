@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from nightschool.config import Pairs as Settings
 from nightschool.pairs import curate, reading, split
 from nightschool.ports import PairWriter, PassageReader, Progress, Retriever, silent
 from nightschool.records import Chunk, Document, FileStatus, Pair, PairKind
-from nightschool.store import documents, pairs
+from nightschool.store import documents, pairs, review
 from nightschool.store.db import Store
 
 
@@ -25,6 +26,10 @@ class PairReport:
     notes: list[str] = field(default_factory=list)
 
 
+NOT_PRACTISED = frozenset({"code", "json", "json lines", "commits", "history", "bookmarks"})
+"""Formats that are only searched: what is written for machines makes no questions of a person's."""
+
+
 def write_pairs(
     store: Store,
     writers: Sequence[PairWriter],
@@ -32,15 +37,20 @@ def write_pairs(
     retriever: Retriever | None,
     progress: Progress = silent,
     avoid: Collection[str] = (),
+    languages: Collection[str] = ("en",),
+    settings: Settings | None = None,
 ) -> PairReport:
     """Write, curate, split and store the pairs of all unpaired files of learnable folders.
 
     `reader` confirms answers (None: not checked), `retriever` finds distractors (None: other
-    passages at random), `avoid` are probe questions that must not be practised. Deterministic for
-    the same store, writers, reader and retriever. Raises StoreError.
+    passages at random), `avoid` are probe questions that must not be practised, `languages` those
+    (ISO 639-1) whose files are practised, `settings` what waits for the user, and the caps.
+    Deterministic for the same store, writers, reader and
+    retriever. Raises StoreError.
     """
+    settings = settings or Settings()
     report = PairReport()
-    todo = pairs.unpaired(store)
+    todo = pairs.unpaired(store, languages, NOT_PRACTISED)
     if not todo:
         return report
     known = {item.id: item for item in _learnable(store)}
@@ -58,9 +68,12 @@ def write_pairs(
         )
     written = curate.decontaminate(written, avoid, report.dropped)
     written, rejected = curate.duplicates(written, report.dropped, old)
+    written = curate.near(written, settings.near_duplicates, report.dropped, old)
     progress("checking answers", 0, 0)
     excerpts = {pair.chunk_ids[0]: stock[pair.chunk_ids[0]].safe for pair in written}
-    written = curate.agreement(written, reader, excerpts, report.dropped, report.reader)
+    written = curate.agreement(
+        written, reader, excerpts, report.dropped, report.reader, settings.auto_approve
+    )
     owner = {chunk.id: chunk.document_id for chunk in stock.values()}
     by_document: dict[int, list[Pair]] = {document_id: [] for document_id in todo}
     for pair in written:
@@ -71,10 +84,11 @@ def write_pairs(
     passages = reading.Passages(shown, kept_out, retriever)
     for number, document_id in enumerate(todo):
         progress("distractors", number, len(todo))
-        found = curate.cap(by_document[document_id], report.dropped)
+        found = curate.cap(by_document[document_id], report.dropped, settings.facts_per_file)
         final = _finish(found, known[document_id], passages, document_id in kept_out)
         with store.transaction():
-            pairs.replace(store, document_id, final)
+            pairs.replace(store, document_id, _waiting(found, final))
+            review.apply(store, document_id)
         report.documents += 1
         report.facts += len({pair.fact for pair in found})
         report.pairs.update(f"{pair.kind}/{pair.split}" for pair in final)
@@ -105,6 +119,12 @@ def _one(
     title = document.title or (chunks[0].locator.headings[:1] or ("",))[0] if chunks else ""
     found = curate.merge([writer.write(chunks, title) for writer in writers], report.dropped)
     return curate.ground(found, {chunk.id: chunk for chunk in chunks}, report.dropped)
+
+
+def _waiting(found: Sequence[Pair], final: Sequence[Pair]) -> list[Pair]:
+    """What was made from a fact that waits for the user waits with it."""
+    unsure = {pair.fact for pair in found if pair.status == "waiting"}
+    return [replace(p, status="waiting") if p.fact in unsure else p for p in final]
 
 
 def _finish(
