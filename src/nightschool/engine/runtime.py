@@ -16,9 +16,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nightschool.config import Config
-from nightschool.engine import exam
+from nightschool.engine import exam, harmless
 from nightschool.engine.answering import READ, Answering, Served, with_note
 from nightschool.engine.llama import Adapter, Llama
+from nightschool.engine.sampling import Sampling
+from nightschool.engine.talking import MODES, Delta, Reply, Request, talk
 from nightschool.errors import ModelError, NightschoolError, NotFound, Refused, UsageError
 from nightschool.models import catalogue
 from nightschool.paths import Home
@@ -38,14 +40,7 @@ if TYPE_CHECKING:
     from nightschool.models.reader import Reader
     from nightschool.ports import Retriever
 
-OWN_KNOWLEDGE = "Nothing in your files answers this: these are the model's own words."
 SERVABLE = ("promoted", "retired")
-MODES = ("auto", "raw")
-ROLES = ("system", "user", "assistant")
-FOLLOW_UP_WORDS = 4
-"""A question with fewer words ("and on Friday?") is searched together with the one before."""
-
-Delta = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +164,7 @@ class Runtime:
         """The best `k` passages."""
         if not query.strip():
             raise UsageError("The query is empty.", "Say what to look for.")
-        return self.searcher.search(query, k)
+        return [harmless.hit(hit) for hit in self.searcher.search(query, k)]
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Unit vectors `[len(texts), 384]`."""
@@ -192,8 +187,11 @@ class Runtime:
             raise UsageError("The question is empty.", "Ask something.")
         if mode == "raw":
             return self.chat([("user", question)], version, mode, on_delta=on_delta, check=check)
-        _one_of(mode)
+        if mode not in MODES:
+            raise UsageError(f"Unknown mode {mode!r}.", f"One of: {', '.join(MODES)}.")
+        self.require_room(question)
         answer = self.answering().answer(question, self.serve(version), k=k, check=check)
+        answer = harmless.answer(answer)
         _emit(answer.text, on_delta)
         return with_note(answer, self.searcher.note)
 
@@ -216,52 +214,20 @@ class Runtime:
         What the files do not answer falls to the model's own words if it passed the chat exam;
         the note says so. Raises UsageError when the messages make no sense or do not fit.
         """
-        _one_of(mode)
-        _check_messages(messages)
-        note = ""
-        if mode == "auto":
-            answer = self.answering().answer(_question(messages), self.serve(version), check=check)
-            if answer.carried_by != "abstained" or self.abilities.chats < exam.CHATS:
-                _emit(answer.text, on_delta)
-                return with_note(answer, self.searcher.note)
-            note = OWN_KNOWLEDGE
-        served = self.serve(version)
-        begun, pieces, count = time.monotonic(), [], 0
-
-        def counted() -> None:
-            nonlocal count
-            count += 1
-
-        def watched() -> bool:
-            check()
-            return False
-
-        stream = self.llama.stream(
-            messages,
-            max_tokens=max_tokens or self.config.engine.max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            cancelled=watched,
-            on_token=counted,
+        sampling = Sampling(
+            max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop)
         )
-        for piece in stream:
-            pieces.append(piece)
-            on_delta(piece)
-        answer = Answer(
-            text="".join(pieces).strip(),
-            carried_by="weights",
-            citations=(),
-            version=served.version,
-            base=served.base,
-            supported=False,
-            note=served.note,
-            generated="".join(pieces),
-            tokens=count,
-            seconds=time.monotonic() - begun,
-        )
-        return with_note(answer, note)
+        wanted = Request(tuple(messages), version=version, mode=mode, sampling=sampling)
+        return talk(self, wanted, on_delta, check).answer
+
+    def talk(
+        self,
+        wanted: Request,
+        on_delta: Delta = lambda text: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Reply:
+        """One request of a dialect (see `talking`)."""
+        return talk(self, wanted, on_delta, check)
 
     def nll(self, prompt: str, completion: str, version: int | None = None) -> tuple[float, int]:
         """Negative log-likelihood of a completion: nats and tokens."""
@@ -290,6 +256,8 @@ class Runtime:
             "architecture": self.model.architecture,
             "parameters": self.model.parameters,
             "context": self.llama.context,
+            "cache": self.llama.room.cache,
+            "tools": self.llama.tool_style,
             "version": served.version,
             "adapter": served.adapted,
             "scale": self.llama.active[1],
@@ -299,6 +267,15 @@ class Runtime:
             "loaded": [part for part in ("encoder", "searcher", "reader") if part in self.__dict__],
             "seconds": time.monotonic() - self._began,
         }
+
+    def require_room(self, question: str) -> None:
+        """Raises UsageError when a question is longer than the context, passages or not."""
+        count = len(self.llama.tokenize(question))
+        if count >= self.llama.context:
+            raise UsageError(
+                f"The question has {count} tokens; the limit is {self.llama.context - 1}.",
+                "Shorten it, or raise engine.context if the model allows more.",
+            )
 
     def answering(
         self, retriever: Retriever | None = None, reader: SpanReader | None = None
@@ -320,27 +297,6 @@ class Runtime:
             for part in ("encoder", "reader"):
                 if part in self.__dict__:
                     stack.callback(self.__dict__[part].close)
-
-
-def _one_of(mode: str) -> None:
-    if mode not in MODES:
-        raise UsageError(f"Unknown mode {mode!r}.", f"One of: {', '.join(MODES)}.")
-
-
-def _check_messages(messages: Sequence[tuple[str, str]]) -> None:
-    if not messages or not any(text.strip() for role, text in messages if role == "user"):
-        raise UsageError("There is no user message.", "Send at least one.")
-    for role, _ in messages:
-        if role not in ROLES:
-            raise UsageError(f"Unknown role {role!r}.", f"One of: {', '.join(ROLES)}.")
-
-
-def _question(messages: Sequence[tuple[str, str]]) -> str:
-    """The last user message; a very short one together with the user message before it."""
-    asked = [text.strip() for role, text in messages if role == "user" and text.strip()]
-    if len(asked) > 1 and len(asked[-1].split()) < FOLLOW_UP_WORDS:
-        return f"{asked[-2]} {asked[-1]}"
-    return asked[-1]
 
 
 def _emit(text: str, on_delta: Delta) -> None:

@@ -7,7 +7,7 @@ takes the starter's template for Phi-3's, which has line breaks where the starte
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
         self._tokens = {"bos_token": bos, "eos_token": eos}
+        self.tool_style = _tool_style(source)
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
         )
@@ -55,7 +56,11 @@ class ChatTemplate:
             ) from error
 
     def render(
-        self, messages: Sequence[tuple[str, str]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[tuple[str, str]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """The prompt text of `(role, content)` messages.
 
@@ -66,6 +71,7 @@ class ChatTemplate:
             return self._template.render(
                 messages=[{"role": role, "content": content} for role, content in messages],
                 add_generation_prompt=add_generation_prompt,
+                tools=[dict(tool) for tool in tools] or None,
                 enable_thinking=False,  # answers are short: models that can think do not
                 **self._tokens,
             )
@@ -80,13 +86,17 @@ class ChatTemplate:
             ) from error
 
     def parts(
-        self, messages: Sequence[tuple[str, str]], sentinel: Callable[[int], str]
+        self,
+        messages: Sequence[tuple[str, str]],
+        sentinel: Callable[[int], str],
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> list[tuple[str, bool]]:
         """The rendered text cut into `(text, trusted)`: the template's own text is trusted.
 
         `sentinel(i)` must be a text that no message contains; it stands for message i's content.
         """
-        text = self.render([(role, sentinel(i)) for i, (role, _) in enumerate(messages)])
+        shown = [(role, sentinel(i)) for i, (role, _) in enumerate(messages)]
+        text = self.render(shown, tools=tools)
         found: list[tuple[str, bool]] = []
         for i, (_, content) in enumerate(messages):
             before, mark, rest = text.partition(sentinel(i))
@@ -94,6 +104,21 @@ class ChatTemplate:
                 found += [(before, True), (content, False)]
                 text = rest
         return [*found, (text, True)]
+
+
+HERMES, JSON = "hermes", "json"
+"""Tool calls as `<tool_call>{"name", "arguments"}</tool_call>` (Qwen, Hermes, SmolLM), or as one
+bare object `{"name", "parameters"}` (Llama 3)."""
+
+
+def _tool_style(source: str) -> str:
+    """How a template teaches its model to call tools; empty when it does not, or in a way that is
+    not known here."""
+    if "tools" not in source:
+        return ""
+    if "<tool_call>" in source:
+        return HERMES
+    return JSON if '"parameters":' in source and '"name":' in source else ""
 
 
 class _RefusedError(Exception):

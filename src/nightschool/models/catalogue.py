@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,20 @@ def resolve(home: Home, store: Store, name: str = "") -> ModelInfo:
     )
 
 
+def details(info: ModelInfo) -> dict[str, Any]:
+    """A model with its chat `template` and the scalar `metadata` of its file, as plain JSON."""
+    header = read_header(info.path)
+    template = str(header.metadata.get("tokenizer.chat_template", ""))
+    scalars = {
+        key: value
+        for key, value in header.metadata.items()
+        if isinstance(value, bool | int | float)
+        or (isinstance(value, str) and key != "tokenizer.chat_template" and len(value) <= 500)
+    }
+    found = asdict(info) | {"path": str(info.path)}
+    return found | {"template": template, "metadata": scalars}
+
+
 def models(home: Home, store: Store) -> list[ModelInfo]:
     """All known models, the starter first; one whose file is gone or damaged says so."""
     found = []
@@ -173,8 +187,22 @@ def models(home: Home, store: Store) -> list[ModelInfo]:
     return found
 
 
+def stamp(home: Home, store: Store, name: str = "") -> tuple[object, ...]:
+    """What changes when `resolve` would find another file: cheap enough for every request."""
+    name = name or str(state.get(store, _CHOSEN, STARTER))
+    if name == STARTER:
+        return (name,)
+    entry = state.get(store, _ADDED, {}).get(name)
+    path = Path(entry["path"] if entry else name).expanduser()
+    try:
+        found = (path if path.is_absolute() else home.root / path).stat()
+    except OSError:
+        return (name, str(path))
+    return (name, str(path), found.st_size, found.st_mtime_ns)
+
+
 def use(home: Home, store: Store, name: str) -> ModelInfo:
-    """Make `name` the base model from the next start of the engine on. Raises as `resolve` does."""
+    """Make `name` the base model from the next request on. Raises as `resolve` does."""
     info = resolve(home, store, name or STARTER)
     if not info.can_serve:
         raise ModelError(f"{info.name} cannot be served: {info.why_not}", "Choose another model.")
@@ -185,7 +213,7 @@ def use(home: Home, store: Store, name: str) -> ModelInfo:
 
 
 def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = False) -> ModelInfo:
-    """Make a model known: a path, `ollama:NAME` or `hf:REPO[/FILE]`.
+    """Make a model known: a path, `ollama:NAME`, `lmstudio:PATH` or `hf:REPO[/FILE]`.
 
     A path or blob is used in place unless `copy` asks for a copy inside the home. Raises
     UsageError, NotFound or ModelError (not a GGUF, offline, no space), and then changes nothing.
@@ -194,6 +222,12 @@ def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = F
     if source.startswith("ollama:"):
         found, licence = ollama_blob(source.removeprefix("ollama:"))
         chosen = name or source.removeprefix("ollama:").replace("/", "-").replace(":", "-")
+        _as_named(store, found)
+    elif source.startswith("lmstudio:"):
+        from nightschool.models.lmstudio import find
+
+        found = find(source.removeprefix("lmstudio:"))
+        chosen = name or found.stem
     elif source.startswith("hf:"):
         from nightschool.models.hub import download
 
@@ -264,6 +298,13 @@ def ollama_blob(name: str) -> tuple[Path, str]:
             text = (root / "blobs" / terms.replace(":", "-")).read_text("utf-8", "replace")
             licence = next((line.strip() for line in text.splitlines() if line.strip()), "")[:80]
     return root / "blobs" / digest.replace(":", "-"), licence
+
+
+def _as_named(store: Store, blob: Path) -> None:
+    """Ollama names a blob by its hash: one that has another hash is damaged."""
+    named = blob.name.removeprefix("sha256-")
+    if not blob.is_file() or file_sha256(store, blob) != named:
+        raise ModelError(f"Ollama's blob {blob.name[:19]}… is damaged.", "Pull the model again.")
 
 
 def check_box(path: Path) -> None:

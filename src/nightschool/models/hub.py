@@ -5,6 +5,10 @@ Imported by `models.catalogue` when somebody adds `hf:…`.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,10 @@ an adapter learns, at half the size of F16."""
 def download(spec: str, folder: Path) -> tuple[Path, str]:
     """Download `OWNER/REPO[/FILE]` into `folder`; the file and its licence name.
 
-    Raises UsageError for a malformed name, NotFound when the hub has no such file, and ModelError
-    when huggingface_hub is not installed, the hub cannot be reached, or the disk is full.
+    A download that was cut off goes on where it was, and what arrives must have the SHA-256 that
+    the hub names. Raises UsageError for a malformed name, NotFound when the hub has no such file,
+    and ModelError when huggingface_hub is not installed, the hub cannot be reached, the disk is
+    full, or the file is not the one that was promised.
     """
     parts = spec.split("/", 2)
     if len(parts) < 2 or not all(parts):
@@ -27,6 +33,7 @@ def download(spec: str, folder: Path) -> tuple[Path, str]:
             f"hf:{spec} is not hf:OWNER/REPO[/FILE].", "Example: hf:Qwen/Qwen3-0.6B-GGUF"
         )
     repository, wanted = "/".join(parts[:2]), parts[2] if len(parts) == 3 else ""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library is imported
     try:
         import huggingface_hub as hub
         from huggingface_hub import errors
@@ -39,7 +46,8 @@ def download(spec: str, folder: Path) -> tuple[Path, str]:
         about: Any = hub.HfApi().model_info(repository)
         names = [item.rfilename for item in about.siblings or []]
         chosen = _choose(repository, wanted, names)
-        path = hub.hf_hub_download(repository, chosen, local_dir=folder)
+        promised = hub.get_hf_file_metadata(hub.hf_hub_url(repository, chosen))
+        path = _fetch(promised, folder / Path(chosen).name, f"hf:{repository}/{chosen}")
     except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
         raise NotFound(f"The hub has no public {spec}.", "Check owner, name and file.") from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, _network_error()) as error:
@@ -47,12 +55,14 @@ def download(spec: str, folder: Path) -> tuple[Path, str]:
             f"The hub could not be reached for {spec}: {error}.",
             "Check the network, or download the .gguf elsewhere and add its path.",
         ) from error
+    except ModelError:
+        raise
     except (OSError, ValueError) as error:
         raise ModelError(
             f"hf:{spec} could not be downloaded: {error}.", "Check the free space and try again."
         ) from error
     card: Any = getattr(about, "card_data", None)
-    return Path(path), str(getattr(card, "license", "") or "")
+    return path, str(getattr(card, "license", "") or "")
 
 
 def _choose(repository: str, wanted: str, names: list[str]) -> str:
@@ -70,6 +80,50 @@ def _choose(repository: str, wanted: str, names: list[str]) -> str:
     raise NotFound(
         f"{repository} has no GGUF file of a known kind.", "Name one: hf:OWNER/REPO/FILE.gguf"
     )
+
+
+def _fetch(promised: Any, target: Path, spec: str) -> Path:
+    """Download to `target`, going on with what an earlier try left, and check the hash.
+
+    The library itself keeps nothing of a download that was cut off, so the part file is ours. For
+    large files the hub's ETag is their SHA-256.
+    """
+    from huggingface_hub.file_download import http_get
+
+    etag, size = str(promised.etag or ""), int(promised.size or 0)
+    if not re.fullmatch(r"[0-9a-f]{64}", etag):
+        raise ModelError(
+            f"The hub names no SHA-256 for {spec}, so what arrived cannot be checked.",
+            "Download it elsewhere, compare its hash with the maker's, and add its path.",
+        )
+    part = target.with_name(f"{etag[:16]}.part")
+    part.touch()
+    with part.open("r+b") as file:
+        have = file.seek(0, os.SEEK_END)
+        _fits(size - have, target.parent)
+        http_get(
+            promised.location, file, resume_size=have, headers={"User-Agent": "nightschool"},
+            expected_size=size or None,
+        )  # fmt: skip
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != etag:
+        part.unlink()
+        raise ModelError(
+            f"{spec} arrived damaged: its SHA-256 is {found[:12]}…, the hub named {etag[:12]}….",
+            "It was deleted; add it again.",
+        )
+    part.replace(target)
+    return target
+
+
+def _fits(size: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ModelError(
+            f"{size / 1e9:.1f} GB are to come; {free / 1e9:.1f} GB are free in {folder}.",
+            "Free some space, or choose a smaller file of that repository.",
+        )
 
 
 def _network_error() -> type[Exception]:

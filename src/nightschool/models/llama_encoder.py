@@ -117,10 +117,7 @@ class LlamaEncoder:
         if not self._pooled:
             raise ValueError("this encoder carries an adapter: it gives hidden states")
         out = np.zeros((len(texts), WIDTH), dtype=np.float32)
-        inputs = [
-            [self.wordpiece.cls, *ids[: MAX_TOKENS - 2], self.wordpiece.sep]
-            for ids in (self.wordpiece.encode(t, limit=MAX_TOKENS).ids for t in texts)
-        ]
+        inputs = self._inputs(texts)
         order = sorted(range(len(texts)), key=lambda i: len(inputs[i]))
         start = 0
         while start < len(order):
@@ -136,6 +133,16 @@ class LlamaEncoder:
         norms = np.linalg.norm(out, axis=1, keepdims=True)
         out /= np.maximum(norms, 1e-12)
         return out
+
+    def count(self, texts: Sequence[str]) -> int:
+        """Tokens that `embed` encodes of the texts, with [CLS] and [SEP] of each."""
+        return sum(map(len, self._inputs(texts)))
+
+    def _inputs(self, texts: Sequence[str]) -> list[list[int]]:
+        return [
+            [self.wordpiece.cls, *ids[: MAX_TOKENS - 2], self.wordpiece.sep]
+            for ids in (self.wordpiece.encode(t, limit=MAX_TOKENS).ids for t in texts)
+        ]
 
     def hidden(self, ids: Sequence[int]) -> Floats:
         """Last layer's hidden states of one input, float32 [len(ids), 384], not normalised.

@@ -14,11 +14,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nightschool.errors import NightschoolError
-from nightschool.serve import native, openai, openapi, problems
+from nightschool.serve import (
+    completions,
+    embeddings,
+    native,
+    ollama,
+    openai,
+    openapi,
+    problems,
+    responses,
+)
 from nightschool.serve.credentials import Keyring, Throttle
 from nightschool.serve.guard import SESSION_PATH, Guard
 from nightschool.serve.mount import McpMount
-from nightschool.serve.problems import Invalid, Problem
+from nightschool.serve.problems import Problem
 from nightschool.serve.service import Service
 from nightschool.serve.streaming import STALL_S
 
@@ -50,6 +59,7 @@ def build(
     health: Callable[[], dict[str, Any]],
     body_limit: int,
     stall_s: float = STALL_S,
+    origins: frozenset[str] = frozenset(),
 ) -> Door:
     """The whole door. `service` may raise ChildError until the daemon is ready."""
     mcp = McpMount(service, port, body_limit)
@@ -81,6 +91,10 @@ def build(
             Route(SESSION_PATH, new_session, methods=["POST"]),
             *native.routes(service, stall_s=stall_s),
             *openai.routes(service, stall_s=stall_s),
+            *completions.routes(service, stall_s=stall_s),
+            *responses.routes(service, stall_s=stall_s),
+            *embeddings.routes(service),
+            *ollama.routes(service, stall_s=stall_s),
             Route("/mcp", mcp, methods=["GET", "POST", "DELETE"]),
         ],
         exception_handlers={
@@ -91,16 +105,20 @@ def build(
         },
     )
     guard = Guard(
-        routes, port=port, keyring=keyring, throttle=throttle, public=PUBLIC, body_limit=body_limit
+        routes,
+        port=port,
+        keyring=keyring,
+        throttle=throttle,
+        public=PUBLIC,
+        body_limit=body_limit,
+        origins=origins,
     )
     return Door(guard, routes, mcp)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, NightschoolError)
-    if isinstance(error, Invalid):
-        return Problem(400, "bad_request", error.message, error.remedy, error.param).response()
-    return problems.of(error).response()
+    return problems.of(error).response(request.url.path)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -108,7 +126,7 @@ async def _http(request: Request, error: Exception) -> Response:
     code = {404: "no_route", 405: "bad_method", 408: "too_slow", 413: "too_large"}.get(
         error.status_code, "failed"
     )
-    return Problem(error.status_code, code, str(error.detail)).response()
+    return Problem(error.status_code, code, str(error.detail)).response(request.url.path)
 
 
 async def _left(request: Request, error: Exception) -> Response:
@@ -116,4 +134,5 @@ async def _left(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return Problem(500, "failed", "An unexpected failure; it is in the service's log.").response()
+    problem = Problem(500, "failed", "An unexpected failure; it is in the service's log.")
+    return problem.response(request.url.path)

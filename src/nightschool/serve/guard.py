@@ -3,7 +3,7 @@
 A browser tab can reach every local port, under any name that resolves to loopback. So: the exact
 Host, no foreign Origin, a bearer token in the Authorization header (compared in constant time,
 wrong ones throttled together), JSON bodies only, of bounded size, in bounded time. GET changes
-nothing anywhere behind this guard. It sends no CORS header, ever.
+nothing anywhere behind this guard. It sends no CORS header but to origins that the user added.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nightschool.serve.credentials import Keyring, Throttle
 from nightschool.serve.problems import Problem
+from nightschool.serve.turns import CLIENT, name_of
 
 SESSION_PATH = "/ns/session"
 """Where a one-time code (as the bearer) is traded for a browser session."""
@@ -37,6 +39,13 @@ _HEADERS = (
      b"form-action 'self'; object-src 'none'"),
     (b"cache-control", b"no-store"),
 )  # fmt: skip
+
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST, DELETE",
+    "access-control-allow-headers": "authorization, content-type, mcp-protocol-version, "
+    "mcp-method, mcp-name, mcp-session-id",
+    "access-control-max-age": "600",
+}
 
 
 def hosts(port: int) -> tuple[str, ...]:
@@ -58,6 +67,8 @@ class Guard:
     public: frozenset[str]
     body_limit: int
     body_s: float = BODY_S
+    origins: frozenset[str] = frozenset()
+    """Web pages that the user has added, by their exact origin."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -66,17 +77,27 @@ class Guard:
         if scope["type"] != "http":
             return
 
+        page = self._added_page(scope)
+
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name.lower() for name, _ in message.get("headers", ())}
                 extra = [(name, value) for name, value in _HEADERS if name not in names]
+                if page is not None:
+                    extra += [(b"access-control-allow-origin", page), (b"vary", b"origin")]
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
             await send(message)
 
         problem = self._judge(scope)
-        if problem is not None:
-            await problem.response()(scope, receive, hardened)
+        if page is not None and scope["method"] == "OPTIONS":
+            # The question that a browser asks before the real request: it holds no token yet.
+            status = 403 if problem is not None and problem.status == 403 else 204
+            await Response(status_code=status, headers=_PREFLIGHT)(scope, receive, hardened)
             return
+        if problem is not None:
+            await problem.response(str(scope["path"]))(scope, receive, hardened)
+            return
+        CLIENT.set(name_of(scope["headers"]))
         await self.app(scope, self._bounded(scope, receive), hardened)
 
     # -- the checks, in the order of their cost to an attacker --------------------------------
@@ -87,7 +108,7 @@ class Guard:
         if host not in hosts(self.port):
             return Problem(403, "wrong_host", "This Host is not served here.")
         origins = _all(headers, b"origin")
-        if origins and origins != [f"http://{host}"]:
+        if origins and origins != [f"http://{host}"] and self._added_page(scope) is None:
             return Problem(403, "foreign_origin", "Other web pages may not use this service.")
         if not str(scope["path"]).startswith("/"):
             return Problem(400, "bad_path", "The request path must start with a slash.")
@@ -98,6 +119,11 @@ class Guard:
             if problem is not None:
                 return problem
         return self._body(scope, headers)
+
+    def _added_page(self, scope: Scope) -> bytes | None:
+        """The request's origin, when the user has added exactly this one."""
+        origins = _all(scope["headers"], b"origin")
+        return origins[0].encode() if len(origins) == 1 and origins[0] in self.origins else None
 
     def _authenticate(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> Problem | None:
         presented = _all(headers, b"authorization")

@@ -1,4 +1,5 @@
-"""The MCP tools, for both transports: mounted at /mcp in the daemon, and over stdio.
+"""The MCP tools, for both transports: mounted at /mcp in the daemon, and over stdio. Resources and
+prompts are in `mcp_material`.
 
 The official SDK speaks both protocol revisions (2025-11-25 with its handshake and sessions,
 2026-07-28 without). It costs 35 MB and most of a second, so this module is imported at the
@@ -8,8 +9,9 @@ first MCP request, not at the start of the daemon.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -18,9 +20,12 @@ from pydantic import BaseModel, Field
 
 from nightschool import __version__
 from nightschool.errors import NightschoolError
+from nightschool.serve import mcp_material
 from nightschool.serve.service import Service
 
 T = TypeVar("T")
+PROGRESS_S = 0.2
+"""Seconds between two reports of progress."""
 
 INSTRUCTIONS = (
     "Nightschool keeps a search index of the user's own files and a small local model that learns "
@@ -61,7 +66,16 @@ class AnswerResult(BaseModel):
     supported: bool
     citations: list[Citation]
     version: int = Field(description="The adapter version that answered; 0 is the base model")
+    id: str = Field(description="Its name for `feedback`; empty when answers are not remembered")
     note: str
+
+
+class FeedbackResult(BaseModel):
+    """The judgement that was noted."""
+
+    answer: str
+    verdict: str
+    message: str
 
 
 class Remembered(BaseModel):
@@ -112,9 +126,21 @@ class RollbackResult(BaseModel):
     status: str
 
 
+class ForgetResult(BaseModel):
+    """What was forgotten, or what would be."""
+
+    done: bool
+    files: list[str] = Field(description="The files that are meant")
+    receipt: int | None = Field(description="Number of the receipt, when it was done")
+    blocked_versions: list[int] = Field(description="Learned versions that saw the files")
+    version: int | None = Field(description="The version that answers from now on")
+    undo_until: str
+    message: str
+
+
 def build(service: Callable[[], Service]) -> MCPServer[Any]:
     """The server with its tools; `service` is asked for at every call."""
-    server: MCPServer[Any] = MCPServer(
+    server = mcp_material.Server(
         name="nightschool",
         title="Nightschool",
         version=__version__,
@@ -123,6 +149,7 @@ def build(service: Callable[[], Service]) -> MCPServer[Any]:
     )
     _reading(server, service)
     _changing(server, service)
+    mcp_material.add(server, service)
     return server
 
 
@@ -142,7 +169,8 @@ def _reading(server: MCPServer[Any], service: Callable[[], Service]) -> None:
         context: Context[Any, Any],
     ) -> AnswerResult:
         """Answer a question from the user's files, with citations, or say that it is not there."""
-        done = 0
+        done, told = 1, time.monotonic()
+        await context.report_progress(done, None, "searching")
         result: dict[str, Any] = {}
         source = service().ask(_text(question, "question"), version=None, k=None, raw=False)
         with _translated():
@@ -150,14 +178,14 @@ def _reading(server: MCPServer[Any], service: Callable[[], Service]) -> None:
                 async for message in messages:
                     if "result" in message:
                         result = message["result"]
-                    else:
-                        done += 1
+                    elif time.monotonic() - told >= PROGRESS_S:
+                        done, told = done + 1, time.monotonic()
                         await context.report_progress(done, None, "answering")
         citations = [
             Citation(mark=item["mark"], place=item["locator"], quote=item["quote"])
             for item in result["citations"]
         ]
-        names = ("text", "carried_by", "supported", "version", "note")
+        names = ("text", "carried_by", "supported", "version", "note", "id")
         return AnswerResult(citations=citations, **{name: result[name] for name in names})
 
     @server.tool(title="Service status", annotations=_hints("Service status", reads=True))
@@ -191,6 +219,39 @@ def _changing(server: MCPServer[Any], service: Callable[[], Service]) -> None:
         """Write a note into the service's own folder, so that search and ask find it."""
         return Remembered(**await _plain(service().remember(_text(text, "text"), title)))
 
+    @server.tool(title="Judge an answer", annotations=_hints("Judge an answer"))
+    async def feedback(
+        answer: Annotated[str, Field(description="The answer's `id`", max_length=100)],
+        verdict: Annotated[Literal["up", "down", "correct"], Field(description="How it was")],
+        correction: Annotated[
+            str, Field(description="The right answer, for `correct`", max_length=500)
+        ] = "",
+    ) -> FeedbackResult:
+        """Note what the user said of an answer. Only pass on the user's own judgement; the next
+        night practises it."""
+        noted = await _plain(service().feedback(_text(answer, "answer"), verdict, correction))
+        return FeedbackResult(
+            answer=noted["answer"],
+            verdict=noted["verdict"],
+            message="Noted; the next night practises it.",
+        )
+
+    @server.tool(title="Forget files", annotations=_hints("Forget files", destroys=True))
+    async def forget(
+        what: Annotated[
+            str, Field(description="A path, a folder, or words the files hold", max_length=4000)
+        ],
+        confirmed: Annotated[
+            bool, Field(description="True only after the user agreed to exactly these files")
+        ] = False,
+    ) -> ForgetResult:
+        """Take files out of search, practice and learned versions. Without `confirmed` it only
+        says which files are meant: show them to the user first. The files stay on the disk."""
+        wanted = _text(what, "what")
+        return _forgotten(
+            await _plain(service().forget(wanted, confirmed=confirmed, dry_run=not confirmed))
+        )
+
     @server.tool(title="Start learning now", annotations=_hints("Start learning now"))
     async def learn() -> LearnResult:
         """Start a night now instead of waiting for one. A new version is served only if it passes
@@ -204,6 +265,26 @@ def _changing(server: MCPServer[Any], service: Callable[[], Service]) -> None:
         """Serve the version that was served before, from the next request on."""
         version = await _plain(service().rollback())
         return RollbackResult(version=version["number"], status=version["status"])
+
+
+def _forgotten(found: dict[str, Any]) -> ForgetResult:
+    receipt = found["receipt"]
+    names = [item["path"] for item in (found["files"] or (receipt or {}).get("files", []))]
+    if receipt is None:
+        message = "Nothing was changed. Ask the user, then call again with confirmed=true."
+        return ForgetResult(
+            done=False, files=names, receipt=None, blocked_versions=[], version=None,
+            undo_until="", message=message,
+        )  # fmt: skip
+    return ForgetResult(
+        done=True,
+        files=names,
+        receipt=receipt["id"],
+        blocked_versions=[item["number"] for item in receipt["versions"]],
+        version=receipt["served_after"],
+        undo_until=receipt["grace_until"],
+        message="It was forgotten before." if found["repeated"] else "Forgotten.",
+    )
 
 
 def _hints(title: str, *, reads: bool = False, destroys: bool = False) -> ToolAnnotations:

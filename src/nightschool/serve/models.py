@@ -1,7 +1,9 @@
-"""Model names of the OpenAI dialect, and which version and mode each one means.
+"""Model names of the dialects, and which version and mode each one means.
 
 nightschool          retrieval + the current adapter      nightschool:base   without adapter
 nightschool:vN       retrieval + version N                nightschool-raw    no retrieval
+
+`:latest`, which Ollama's clients put behind a bare name, means the same as the bare name.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from nightschool.errors import NotFound
 from nightschool.serve.problems import Problem
 
 SERVABLE = ("promoted", "retired", "base")
 """Statuses of versions that passed their exams (or are the base)."""
-_NAME = re.compile(r"nightschool(-raw)?(?::(base|v(\d{1,9})))?")
+_NAME = re.compile(r"nightschool(-raw)?(?::(base|latest|v(\d{1,9})))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,13 @@ class Choice:
         return "raw" if self.raw else "auto"
 
 
-class UnknownModel(Exception):
-    """Carries the 404 in the OpenAI shape."""
+class UnknownModel(NotFound):
+    """No such name; `problem` is the 404 of the dialects."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
         shown = name if len(name) <= 80 else f"{name[:80]}…"
-        self.problem = Problem(
-            404,
-            "model_not_found",
-            f"There is no model {shown!r}.",
-            "GET /v1/models lists them.",
-            param="model",
-        )
+        super().__init__(f"There is no model {shown!r}.", "GET /v1/models lists them.")
+        self.problem = Problem(404, "model_not_found", self.message, self.remedy, param="model")
 
 
 def choose(name: str, versions: Iterable[dict[str, Any]]) -> Choice:
@@ -52,7 +49,7 @@ def choose(name: str, versions: Iterable[dict[str, Any]]) -> Choice:
     if found is None:
         raise UnknownModel(name)
     raw = found.group(1) is not None
-    if found.group(2) is None:
+    if found.group(2) in (None, "latest"):
         return Choice(name, raw, None)
     number = int(found.group(3) or 0)
     if not any(

@@ -36,8 +36,9 @@ class Operation:
 
 
 _LIMIT = Field("limit", "integer", "At most this many.", default=100, low=1, high=1000)
+_NUMBER = Field("number", "integer", "Its number.", required=True, low=0, high=2**53)
 _OFFSET = Field("offset", "integer", "Skip this many.", default=0, low=0, high=10**9)
-_K = Field("k", "integer", "How many passages.", default=8, low=1, high=50)
+_K = Field("k", "integer", "How many passages.", default=8, low=1, high=100)
 _VERSION = Field("version", "integer", "Version number; 0 is the base.", low=0, high=10**9)
 _PATH = Field("path", "string", "Absolute path of a folder.", required=True)
 ASK = (
@@ -75,6 +76,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", "/ns/search", "search", "Find passages by words and meaning.", _search,
               (Field("query", "string", "What to look for.", required=True), _K),
               "`hits`, best first"),
+    Operation("GET", "/ns/document", "document", "One indexed file with its passages.",
+              lambda s, v: s.document(v["number"]), (_NUMBER,), "The file and its `passages`"),
+    Operation("GET", "/ns/passage", "passage", "One passage with its place.",
+              lambda s, v: s.passage(v["number"]), (_NUMBER,), "The passage"),
+    Operation("GET", "/ns/model", "model", "The base model in use, with its chat template.",
+              lambda s, v: s.model(), returns="The model"),
     Operation("GET", "/ns/versions", "versions", "All versions, newest first.",
               lambda s, v: _named("versions", s.versions()), returns="`versions`"),
     Operation("POST", "/ns/use", "use", "Serve a version from the next request on.",
@@ -86,13 +93,26 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/ns/runs", "runs", "The newest nights, with verdicts.", _runs, (_LIMIT,),
               "`runs`"),
     Operation("POST", "/ns/learn", "learn", "Start a night now.",
-              lambda s, v: s.learn(dry_run=v["dry_run"]),
-              (Field("dry_run", "boolean", "Plan only, train nothing.", default=False),),
+              lambda s, v: s.learn(**v),
+              (Field("dry_run", "boolean", "Plan only, train nothing.", default=False),
+               Field("seed", "integer", "Seed of all that is drawn.", low=0, high=2**31),
+               Field("minutes", "number", "Bound of the training itself.", low=0.01, high=1440),
+               Field("recipe", "string", "How to train; see `learn --help`.")),
               "What was started", 202),
+    Operation("POST", "/ns/nights", "nights", "Say whether nights may start by themselves.",
+              lambda s, v: s.allow_nights(v["allowed"]),
+              (Field("allowed", "boolean", "Whether they may.", required=True),), "`allowed`"),
     Operation("POST", "/ns/remember", "remember", "Write a note and put it into the index.",
               lambda s, v: s.remember(v["text"], v["title"]),
               (Field("text", "string", "The note.", required=True),
                Field("title", "string", "Its title.", default="")), "The file"),
+    Operation("POST", "/ns/feedback", "feedback", "Judge an answer; the next night practises it.",
+              lambda s, v: s.feedback(v["answer"], v["verdict"], v["text"]),
+              (Field("answer", "string", "Its name: `id` of the answer.", required=True),
+               Field("verdict", "string", "How it was.", required=True,
+                     choices=("up", "down", "correct")),
+               Field("text", "string", "The right answer, for `correct`.", default="")),
+              "What was noted"),
     Operation("GET", "/ns/watch", "roots", "The watched folders.",
               lambda s, v: _named("roots", s.roots()), returns="`roots`"),
     Operation("POST", "/ns/watch", "watch", "Watch a folder from now on.",
@@ -101,6 +121,26 @@ OPERATIONS: tuple[Operation, ...] = (
                             default=True)), "The folder"),
     Operation("POST", "/ns/unwatch", "unwatch", "Stop watching; its files leave the index.",
               lambda s, v: s.unwatch(v["path"]), (_PATH,), "The folder"),
+    Operation("POST", "/ns/refresh", "refresh", "Compare all folders with the index now.",
+              lambda s, v: s.refresh(), returns="`folders`, how many", status=202),
+    Operation("POST", "/ns/forget", "forget",
+              "Take files out of search, practice and weights, with a receipt.",
+              lambda s, v: s.forget(**v),
+              (Field("what", "string", "A path, a folder, a file's number (#12), or words.",
+                     required=True),
+               Field("confirmed", "boolean", "Needed for folders and words.", default=False),
+               Field("dry_run", "boolean", "Only say which files are meant.", default=False)),
+              "`receipt`, or null and the `files` that wait for a confirmation"),
+    Operation("POST", "/ns/undo", "undo", "Take a forgetting back, within its grace period.",
+              lambda s, v: s.undo(v["receipt"]),
+              (Field("receipt", "integer", "Its number.", required=True, low=1, high=10**9),),
+              "The receipt"),
+    Operation("GET", "/ns/receipts", "receipts", "What was forgotten or deleted, newest first.",
+              lambda s, v: _named("receipts", s.receipts(v["limit"])), (_LIMIT,), "`receipts`"),
+    Operation("POST", "/ns/vacuum", "vacuum", "Remove every byte of what was forgotten.",
+              lambda s, v: s.vacuum(now=v["now"]),
+              (Field("now", "boolean", "Do not wait for grace periods.", default=False),),
+              "What was removed, and what was kept and why"),
     Operation("POST", "/ns/stop", "stop", "Shut the service down cleanly.",
               lambda s, v: s.stop(), status=202),
 )  # fmt: skip
@@ -133,8 +173,12 @@ def routes(service: Callable[[], Service], *, stall_s: float) -> list[Route]:
     async def one_run(request: Request) -> Response:
         return JSONResponse(await service().run(request.path_params["number"]))
 
+    async def one_receipt(request: Request) -> Response:
+        return JSONResponse(await service().receipt(request.path_params["number"]))
+
     return [
         *found,
+        Route("/ns/receipts/{number:int}", one_receipt, methods=["GET"]),
         Route("/ns/ask", ask, methods=["POST"]),
         Route("/ns/runs/{number:int}", one_run, methods=["GET"]),
     ]

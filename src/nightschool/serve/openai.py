@@ -1,12 +1,11 @@
-"""The OpenAI dialect: models, chat completions (whole and streamed), embeddings."""
+"""The OpenAI dialect: models and chat completions, whole and streamed. The rest of it is in
+`completions`, `responses` and `embeddings`."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import secrets
-import struct
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -17,210 +16,199 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nightschool.errors import NightschoolError
-from nightschool.serve import fields, models, problems
+from nightschool.serve import fields, models, problems, talk
 from nightschool.serve.fields import Field
 from nightschool.serve.problems import Invalid
 from nightschool.serve.service import Json, Service
 from nightschool.serve.streaming import EventStream, while_connected
 
-MAX_MESSAGES = 200
-MAX_INPUTS = 256
-_ROLES = {"system", "developer", "user", "assistant"}
-
-CHAT = (
-    Field("model", "string", "One of GET /v1/models.", required=True),
-    Field("messages", "array", "The conversation; the last message is the user's.", required=True),
+SAMPLING = (
+    Field("temperature", "number", "0 is the most likely answer.", default=0.0, low=0, high=2),
+    Field("top_p", "number", "Share of the likeliest tokens.", default=1.0, low=0, high=1),
+    Field("frequency_penalty", "number", "Against repetition.", default=0.0, low=-2, high=2),
+    Field("presence_penalty", "number", "Against repetition.", default=0.0, low=-2, high=2),
+    Field("seed", "integer", "Makes sampling repeatable.", default=0, low=-(2**63), high=2**63),
+)
+_MODEL = Field("model", "string", "One of GET /v1/models.", required=True)
+_STREAM = (
     Field("stream", "boolean", "Send pieces as server-sent events.", default=False),
     Field("stream_options", "object", "`include_usage`: end with a usage chunk.", default={}),
-    Field("max_tokens", "integer", "Length limit of the answer.", low=1, high=1_000_000),
-    Field("max_completion_tokens", "integer", "The newer name of max_tokens.", low=1, high=1e6),
-    Field("temperature", "number", "0 is the most likely answer.", default=0.0, low=0, high=2),
-    Field("seed", "integer", "Makes sampling repeatable.", default=0, low=-(2**63), high=2**63),
-    Field("n", "integer", "Only 1.", default=1, low=1, high=1),
 )
-_UNSUPPORTED = ("tools", "functions", "logprobs", "audio", "prediction")
+_LENGTH = Field("max_tokens", "integer", "Length limit of the answer.", low=1, high=1_000_000)
+ONE = Field("n", "integer", "Only 1.", default=1, low=1, high=1)
+
+CHAT = (
+    _MODEL,
+    Field("messages", "array", "The conversation; it ends with the user or a tool.", required=True),
+    *_STREAM,
+    _LENGTH,
+    Field("max_completion_tokens", "integer", "The newer name of max_tokens.", low=1, high=1e6),
+    *SAMPLING,
+    Field("logprobs", "boolean", "Report log-probabilities (nightschool-raw).", default=False),
+    Field("top_logprobs", "integer", "Alternatives for each token.", default=0, low=0, high=20),
+    Field("response_format", "object", "text, json_object or json_schema.", default={}),
+    ONE,
+)
+COMPLETION = (_MODEL, *_STREAM, _LENGTH, *SAMPLING, ONE)
+_UNSUPPORTED = ("functions", "function_call", "audio", "prediction", "logit_bias", "modalities")
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One chat request, checked."""
+class Call:
+    """One request, checked. `params` are the engine's."""
 
     id: str
     created: int
     choice: models.Choice
     params: Json
-    stream: bool
-    include_usage: bool
+    stream: bool = False
+    include_usage: bool = False
+    marks: bool = True
 
 
 def routes(service: Callable[[], Service], *, stall_s: float) -> list[Route]:
-    """All routes under /v1."""
+    """Models and chat."""
 
     async def list_models(request: Request) -> Response:
         versions = await service().versions()
         return JSONResponse({"object": "list", "data": models.listing(versions)})
 
     async def one_model(request: Request) -> Response:
-        name = request.path_params["name"]
-        try:
-            models.choose(name, await service().versions())
-        except models.UnknownModel as error:
-            return error.problem.response()
-        return JSONResponse(models.card(name))
+        choice = await talk.choose(service(), request.path_params["name"])
+        return JSONResponse(models.card(choice.name))
 
     async def chat(request: Request) -> Response:
-        try:
-            call = await _read_chat(service(), await fields.body(request))
-        except models.UnknownModel as error:
-            return error.problem.response()
+        call = await _read(service(), await fields.body(request))
         source = service().chat(call.params)
         if not call.stream:
-            return JSONResponse(_completion(call, await while_connected(request, _last(source))))
+            result = await while_connected(request, talk.last(source))
+            return JSONResponse(_completion(call, result))
         # The first message is awaited before the status line, so that an error has its own status.
         first: Json = await while_connected(request, anext(source))
         return EventStream(_events(call, first, source), stall_s=stall_s)
-
-    async def embeddings(request: Request) -> Response:
-        raw = await fields.body(request)
-        try:
-            texts, as_base64, name = await _read_embeddings(service(), raw)
-        except models.UnknownModel as error:
-            return error.problem.response()
-        vectors = await while_connected(request, service().embed(texts))
-        data = [
-            {"object": "embedding", "index": i, "embedding": _pack(v) if as_base64 else v}
-            for i, v in enumerate(vectors)
-        ]
-        # The encoder's own count is not asked for: words are a fair and cheap lower bound.
-        words = sum(len(text.split()) for text in texts)
-        usage = {"prompt_tokens": words, "total_tokens": words}
-        return JSONResponse({"object": "list", "data": data, "model": name, "usage": usage})
 
     return [
         Route("/v1/models", list_models, methods=["GET"]),
         Route("/v1/models/{name}", one_model, methods=["GET"]),
         Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/embeddings", embeddings, methods=["POST"]),
     ]
 
 
 # -- reading -----------------------------------------------------------------------------------
 
 
-async def _read_chat(service: Service, raw: Json) -> _Call:
+async def _read(service: Service, raw: Json) -> Call:
     values = fields.read(CHAT, raw, strict=False)
-    for name in _UNSUPPORTED:
-        if raw.get(name):
-            raise Invalid(f"{name!r} is not supported by this server.", name)
-    form = raw.get("response_format")
-    if isinstance(form, dict) and form.get("type", "text") != "text":
-        raise Invalid("Only response_format text is supported.", "response_format")
-    messages = [_message(item, at) for at, item in enumerate(values["messages"])]
-    if not messages:
-        raise Invalid("'messages' must not be empty.", "messages")
-    if len(messages) > MAX_MESSAGES:
-        raise Invalid(f"More than {MAX_MESSAGES} messages.", "messages")
-    if messages[-1][0] != "user":
-        raise Invalid("The last message must be the user's.", "messages")
-    choice = models.choose(values["model"], await service.versions())
-    return _Call(
+    refuse(raw, _UNSUPPORTED)
+    choice = await talk.choose(service, values["model"])
+    form = response_form(values["response_format"], "response_format")
+    params = sampling(values) | {
+        "messages": talk.messages(values["messages"]),
+        "version": choice.version,
+        "mode": choice.mode,
+        "max_tokens": values["max_completion_tokens"] or values["max_tokens"],
+        "stop": talk.stop(raw.get("stop")),
+        "form": form,
+        **talk.tools(raw.get("tools"), raw.get("tool_choice"), choice),
+    }
+    if values["logprobs"]:
+        params["logprobs"] = values["top_logprobs"]
+    return Call(
         id=f"chatcmpl-{secrets.token_hex(12)}",
         created=int(time.time()),
         choice=choice,
-        params={
-            "messages": messages,
-            "version": choice.version,
-            "mode": choice.mode,
-            "max_tokens": values["max_completion_tokens"] or values["max_tokens"],
-            "temperature": values["temperature"],
-            "seed": values["seed"],
-            "stop": _stop(raw.get("stop")),
-        },
+        params=params,
         stream=values["stream"],
         include_usage=values["stream_options"].get("include_usage") is True,
+        marks=talk.wants_marks(raw, form is None),
     )
 
 
-def _message(item: Any, at: int) -> tuple[str, str]:
-    where = f"messages[{at}]"
-    if not isinstance(item, dict) or item.get("role") not in _ROLES:
-        raise Invalid(f"{where} needs a role: {', '.join(sorted(_ROLES))}.", where)
-    content = item.get("content")
-    if isinstance(content, list):
-        parts = [
-            part["text"]
-            for part in content
-            if isinstance(part, dict)
-            and part.get("type") == "text"
-            and isinstance(part.get("text"), str)
-        ]
-        if len(parts) != len(content):
-            raise Invalid(f"{where}: only text content is supported.", where)
-        content = "\n".join(parts)
-    text = Field("content", "string", "", required=True).check(content)
-    role = "system" if item["role"] == "developer" else item["role"]
-    return role, text
+def refuse(raw: Json, names: tuple[str, ...]) -> None:
+    """Say no to what would change the answer and is not there."""
+    for name in names:
+        if raw.get(name) and raw[name] != ["text"]:
+            raise Invalid(f"{name!r} is not supported by this server.", name)
 
 
-def _stop(value: Any) -> list[str]:
-    found = [value] if isinstance(value, str) else value if value is not None else []
-    if (
-        not isinstance(found, list)
-        or len(found) > 4
-        or not all(isinstance(item, str) and 0 < len(item) <= 200 for item in found)
-    ):
-        raise Invalid("'stop' is a text or a list of at most 4 texts.", "stop")
-    return found
+def sampling(values: Json) -> Json:
+    """The engine's names of the sampling fields."""
+    return {
+        "temperature": values["temperature"],
+        "top_p": values["top_p"],
+        "frequency": values["frequency_penalty"],
+        "presence": values["presence_penalty"],
+        "seed": values["seed"],
+    }
 
 
-async def _read_embeddings(service: Service, raw: Json) -> tuple[list[str], bool, str]:
-    name = Field("model", "string", "", required=True).check(raw.get("model"))
-    models.choose(name, await service.versions())
-    given = raw.get("input")
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-        raise Invalid("'input' is a text or a list of texts.", "input")
-    if len(texts) > MAX_INPUTS:
-        raise Invalid(f"'input' has more than {MAX_INPUTS} texts.", "input")
-    field = Field("input", "string", "", required=True)
-    form = raw.get("encoding_format", "float")
-    if form not in ("float", "base64"):
-        raise Invalid("'encoding_format' is float or base64.", "encoding_format")
-    return [field.check(text) for text in texts], form == "base64", name
-
-
-def _pack(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+def response_form(given: Json, name: str) -> Json | None:
+    """The JSON schema that an answer must follow; `{}` for any object, None for plain text."""
+    kind = given.get("type", "text")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return {}
+    if kind == "json_schema":
+        inner = given.get("json_schema", given)
+        schema = inner.get("schema") if isinstance(inner, dict) else None
+        if isinstance(schema, dict) and schema:
+            return schema
+        raise Invalid(f"{name!r} needs a schema.", name)
+    raise Invalid(f"{name!r} is text, json_object or json_schema.", name)
 
 
 # -- writing -----------------------------------------------------------------------------------
 
 
-async def _last(source: AsyncGenerator[Json, None]) -> Json:
-    result: Json = {}
-    async with contextlib.aclosing(source) as messages:
-        async for message in messages:
-            result = message.get("result", result)
-    return result
-
-
-def _usage(result: Json) -> Json:
-    prompt = int(result.get("prompt_tokens", 0))
-    written = int(result.get("tokens", 0))
+def usage(result: Json) -> Json:
+    """Token counts, with those that did not have to be read again."""
+    prompt, written = int(result.get("prompt_tokens", 0)), int(result.get("tokens", 0))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": written,
         "total_tokens": prompt + written,
+        "prompt_tokens_details": {
+            "cached_tokens": int(result.get("timing", {}).get("cached_tokens", 0))
+        },
     }
 
 
-def _extension(result: Json) -> Json:
-    """What other servers do not have: where the answer comes from."""
-    names = ("carried_by", "citations", "version", "base", "supported", "note", "seconds")
-    return {name: result[name] for name in names if name in result}
+def _logprobs(result: Json) -> Json | None:
+    if not result.get("logprobs"):
+        return None
+    return {
+        "content": [
+            {
+                "token": one["token"],
+                "logprob": one["logprob"],
+                "bytes": one["bytes"],
+                "top_logprobs": one["top"],
+            }
+            for one in result["logprobs"]
+        ],
+        "refusal": None,
+    }
 
 
-def _completion(call: _Call, result: Json) -> Json:
+def calls(result: Json) -> list[Json]:
+    """Tool calls in this dialect's words."""
+    return [
+        {
+            "id": f"call_{secrets.token_hex(8)}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": json.dumps(call["arguments"])},
+        }
+        for call in result.get("tool_calls") or ()
+    ]
+
+
+def _completion(call: Call, result: Json) -> Json:
+    found = calls(result)
+    text = result["text"] + talk.marks(result, call.marks)
+    message: Json = {"role": "assistant", "content": text, "refusal": None}
+    if found:
+        message |= {"content": text or None, "tool_calls": found}
     return {
         "id": call.id,
         "object": "chat.completion",
@@ -230,23 +218,24 @@ def _completion(call: _Call, result: Json) -> Json:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": result["text"], "refusal": None},
+                "message": message,
                 "finish_reason": result.get("finish_reason", "stop"),
-                "logprobs": None,
+                "logprobs": _logprobs(result),
             }
         ],
-        "usage": _usage(result),
-        "nightschool": _extension(result),
+        "usage": usage(result),
+        "nightschool": talk.extension(result),
     }
 
 
 async def _events(
-    call: _Call, first: Json, source: AsyncGenerator[Json, None]
+    call: Call, first: Json, source: AsyncGenerator[Json, None]
 ) -> AsyncGenerator[bytes, None]:
     """Chunks in the order clients expect: role, pieces, finish reason, usage, [DONE]."""
 
     def chunk(delta: Json, finish: str | None = None, **more: Any) -> bytes:
-        choices = [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
+        logs = more.pop("logprobs", None)
+        choices = [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logs}]
         body = {
             "id": call.id,
             "object": "chat.completion.chunk",
@@ -256,7 +245,7 @@ async def _events(
         }
         if call.include_usage:
             body["usage"] = None
-        return _sse(body | more)
+        return event(body | more)
 
     async with contextlib.aclosing(source) as messages:
         yield chunk({"role": "assistant", "content": ""})
@@ -267,20 +256,28 @@ async def _events(
                     yield chunk({"content": message["delta"]})
                 elif "result" in message:
                     result = message["result"]
+                    if tail := talk.marks(result, call.marks):
+                        yield chunk({"content": tail})
+                    if found := calls(result):
+                        numbered = [one | {"index": i} for i, one in enumerate(found)]
+                        yield chunk({"tool_calls": numbered})
                     yield chunk(
                         {},
                         result.get("finish_reason", "stop"),
+                        logprobs=_logprobs(result),
                         system_fingerprint=f"v{result.get('version', 0)}",
-                        nightschool=_extension(result),
+                        nightschool=talk.extension(result),
                     )
                     if call.include_usage:
-                        yield chunk({}, choices=[], usage=_usage(result))
+                        yield chunk({}, choices=[], usage=usage(result))
                 message = await anext(messages, None)
         except NightschoolError as error:
-            yield _sse(problems.of(error).body())
+            yield event(problems.of(error).body())
             return
         yield b"data: [DONE]\n\n"
 
 
-def _sse(body: Json) -> bytes:
-    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+def event(body: Json, name: str = "") -> bytes:
+    """One server-sent event."""
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nightschool import __version__
-from nightschool.serve import native, openai
+from nightschool.serve import native, ollama, openai, responses
 from nightschool.serve.fields import Field, schema
 
 _ERROR = {
@@ -36,6 +36,22 @@ _FAILURES = {
     "503": "A child or the database is not available; try again",
 }
 
+_NAME = Field("model", "string", "A model name.", required=True)
+DIALECTS: tuple[tuple[str, str, str, tuple[Field, ...]], ...] = (
+    ("/v1/chat/completions", "chat", "OpenAI chat completion.", openai.CHAT),
+    ("/v1/completions", "complete", "OpenAI text completion.",
+     (*openai.COMPLETION, Field("prompt", "string", "The text.", required=True))),
+    ("/v1/responses", "respond", "OpenAI response.",
+     (*responses.FIELDS, Field("input", "string", "The question.", required=True))),
+    ("/v1/embeddings", "embed", "OpenAI embeddings.",
+     (_NAME, Field("input", "string", "The text.", required=True))),
+    ("/api/chat", "ollama_chat", "Ollama chat.", ollama.CHAT),
+    ("/api/generate", "ollama_generate", "Ollama generation.", ollama.GENERATE),
+    ("/api/embed", "ollama_embed", "Ollama embeddings.",
+     (_NAME, Field("input", "string", "The text.", required=True))),
+    ("/api/show", "ollama_show", "Ollama's card of a model.", (_NAME,)),
+)  # fmt: skip
+
 
 def document() -> dict[str, Any]:
     """The whole description."""
@@ -58,14 +74,19 @@ def document() -> dict[str, Any]:
         "get": _operation("run", "One night with its score card.", "GET", (), "The run", "200")
         | {"parameters": [_parameter(Field("number", "integer", "Run number.", True), "path")]}
     }
+    paths["/ns/receipts/{number}"] = {
+        "get": _operation("receipt", "What was forgotten, and what that did.", "GET", (),
+                          "The receipt", "200")
+        | {"parameters": [_parameter(Field("number", "integer", "Its number.", True), "path")]}
+    }  # fmt: skip
     paths["/v1/models"] = {
         "get": _operation("list_models", "Model names.", "GET", (), "A list", "200")
     }
-    paths["/v1/chat/completions"] = {
-        "post": _operation(
-            "chat", "OpenAI chat completion.", "POST", openai.CHAT, "A completion", "200"
-        )
-    }
+    for path, name, about, fields in DIALECTS:
+        paths[path] = {"post": _operation(name, about, "POST", fields, "The answer", "200")}
+        # Dialects pass over fields that they do not know, as the clients' own servers do.
+        body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        body["additionalProperties"] = True
     return {
         "openapi": "3.1.0",
         "info": {

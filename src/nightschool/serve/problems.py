@@ -1,7 +1,9 @@
-"""How an error looks over HTTP: one JSON shape, the OpenAI dialect's, on every route.
+"""How an error looks over HTTP: one JSON shape, the OpenAI dialect's, on every route but Ollama's.
 
 {"error": {"message": "...", "type": "invalid_request_error", "param": null,
            "code": "not_found", "remedy": "..."}}
+
+Under /api it is {"error": "..."}, as Ollama's clients expect it.
 """
 
 from __future__ import annotations
@@ -45,13 +47,19 @@ class Problem:
             }
         }
 
-    def response(self) -> Response:
+    def plain(self) -> dict[str, Any]:
+        """The body in Ollama's shape."""
+        return {"error": f"{self.message} {self.remedy}".strip()}
+
+    def response(self, path: str = "") -> Response:
+        """The answer on this path, in the shape of its dialect."""
         headers = {}
         if self.retry_s is not None:
             headers["Retry-After"] = str(self.retry_s)
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        return JSONResponse(self.body(), self.status, headers)
+        body = self.plain() if path.startswith("/api/") else self.body()
+        return JSONResponse(body, self.status, headers)
 
 
 _STATUS: tuple[tuple[type[errors.NightschoolError], int, str], ...] = (
@@ -59,6 +67,7 @@ _STATUS: tuple[tuple[type[errors.NightschoolError], int, str], ...] = (
     (errors.UsageError, 400, "bad_request"),
     (errors.TooLittle, 409, "too_little"),
     (errors.Refused, 409, "refused"),
+    (errors.SourceError, 409, "source_unavailable"),
     (errors.Interrupted, 503, "interrupted"),
     (errors.ChildError, 503, "engine_unavailable"),
     (errors.ModelError, 503, "model_unavailable"),
@@ -68,6 +77,10 @@ _STATUS: tuple[tuple[type[errors.NightschoolError], int, str], ...] = (
 
 def of(error: errors.NightschoolError) -> Problem:
     """The problem that tells a client of `error`; a dead child is worth another try."""
+    if isinstance(error, Invalid):
+        return Problem(400, "bad_request", error.message, error.remedy, error.param)
+    if isinstance(own := getattr(error, "problem", None), Problem):
+        return own
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             retry = RETRY_S if isinstance(error, errors.ChildError | errors.Interrupted) else None

@@ -32,8 +32,20 @@ class Service(Protocol):
         """The engine's `chat` operation: deltas, then the result with token counts."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Unit vectors, one a text."""
+    async def embed(self, texts: Sequence[str]) -> Json:
+        """`vectors`, of length 1 and one a text, and the `tokens` that were encoded."""
+        ...
+
+    async def feedback(self, answer: str, verdict: str, text: str) -> Json:
+        """Judge an answer: `up`, `down`, or `correct` with the right text."""
+        ...
+
+    async def model(self) -> Json:
+        """The base model in use: `models.catalogue.ModelInfo` with `template` and `metadata`."""
+        ...
+
+    async def keep(self, seconds: float | None) -> None:
+        """How long the engine may be idle this time: None as set, 0 gives its memory back now."""
         ...
 
     async def remember(self, text: str, title: str) -> Json:
@@ -42,6 +54,35 @@ class Service(Protocol):
 
     async def files(self, *, status: str | None, limit: int, offset: int) -> Json:
         """One page of the per-file table: where each file stands, and why."""
+        ...
+
+    async def forget(self, what: str, *, confirmed: bool, dry_run: bool) -> Json:
+        """Forget a file; a folder or what words name only when `confirmed`. `receipt` is null
+        when nothing was done (`dry_run` only looks), and `files` wait for the confirmation."""
+        ...
+
+    async def undo(self, receipt: int) -> Json:
+        """Take a `forget` back within its grace period; the receipt."""
+        ...
+
+    async def receipts(self, limit: int) -> list[Json]:
+        """What was forgotten or deleted, newest first."""
+        ...
+
+    async def receipt(self, number: int) -> Json:
+        """One receipt."""
+        ...
+
+    async def vacuum(self, *, now: bool) -> Json:
+        """Remove every byte of what was forgotten; `now` does not wait for grace periods."""
+        ...
+
+    async def document(self, number: int) -> Json:
+        """One indexed file with its `passages` in order. Raises NotFound."""
+        ...
+
+    async def passage(self, number: int) -> Json:
+        """One passage with its place. Raises NotFound."""
         ...
 
     async def roots(self) -> list[Json]:
@@ -76,8 +117,23 @@ class Service(Protocol):
         """One night with its score card."""
         ...
 
-    async def learn(self, *, dry_run: bool) -> Json:
-        """Start a night now; returns at once with what was started."""
+    async def refresh(self) -> Json:
+        """Compare all folders with the index now; returns at once."""
+        ...
+
+    async def learn(
+        self,
+        *,
+        dry_run: bool,
+        seed: int | None = None,
+        minutes: float | None = None,
+        recipe: str | None = None,
+    ) -> Json:
+        """Start a night now; returns at once with what was started. `minutes` bound training."""
+        ...
+
+    async def allow_nights(self, allowed: bool) -> Json:
+        """Whether nights may start by themselves."""
         ...
 
     async def stop(self) -> Json:

@@ -41,12 +41,19 @@ async def _disconnect(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """Server-sent events. The source is closed when the client leaves or takes nothing any more."""
+    """Server-sent events (or lines of JSON, by `media_type`). The source is closed when the client
+    leaves or takes nothing any more."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: AsyncGenerator[bytes, None], *, stall_s: float = STALL_S) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        source: AsyncGenerator[bytes, None],
+        *,
+        stall_s: float = STALL_S,
+        media_type: str = "text/event-stream",
+    ) -> None:
+        super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self._source = source
         self._stall_s = stall_s

@@ -34,6 +34,12 @@ function node(name, text, className) {
   return made;
 }
 
+// `words` between backticks are commands: shown as such, never as markup.
+function prose(text) {
+  const parts = String(text || "").split("`");
+  return parts.map((part, at) => (at % 2 && at < parts.length - 1 ? node("code", part) : part));
+}
+
 const tag = (text, tone) => node("span", text, `tag ${tone || ""}`);
 
 function fill(id, rows, columns, empty) {
@@ -78,12 +84,15 @@ function showStatus(found) {
   state.className = `pill ${TONES[found.state] || ""}`;
   byId("served").textContent = `answers with ${named(found.serving.version)}`;
   const problem = byId("problem");
-  problem.textContent = found.problems.join(" ");
+  problem.replaceChildren(...prose(found.problems.join(" ")));
   problem.hidden = !found.problems.length;
   const night = found.night;
-  byId("reason").textContent = night.reason;
+  byId("reason").replaceChildren(...prose(night.reason));
   byId("running").hidden = !night.progress;
   byId("learn").disabled = night.state === "running";
+  byId("allow").hidden = false;
+  byId("allow").textContent = night.allowed ? "No nights by themselves" : "Let nights start by themselves";
+  byId("allow").dataset.allowed = night.allowed ? "" : "yes";
   if (night.progress) {
     const { stage, done, total } = night.progress;
     byId("stage").textContent = total ? `${stage}: ${done} of ${total}` : stage;
@@ -91,7 +100,11 @@ function showStatus(found) {
     else byId("progress").removeAttribute("value");
   }
   byId("more").hidden = night.blockers.length < 2;
-  byId("blockers").replaceChildren(...night.blockers.map((text) => node("li", text)));
+  byId("blockers").replaceChildren(...night.blockers.map((text) => {
+    const item = node("li");
+    item.append(...prose(text));
+    return item;
+  }));
   const last = night.last;
   byId("last").textContent = last
     ? `Last night: ${words(last.outcome)}, ${when(last.ended_at)}. ${last.message || ""}` : "";
@@ -107,7 +120,8 @@ function showStatus(found) {
     return box;
   }));
   fill("folders", found.watching.roots.map((root) => [
-    [root.path, "wide"], root.owned ? "remembered notes" : root.learn ? "search and learn" : "search only",
+    [root.path, "wide"],
+    [root.owned ? "remembered notes" : root.learn ? "search and learn" : "search only", "short"],
     [both(marked(root.state), root.reason), "wide"],
   ]), 3, "No folder yet: nightschool watch add FOLDER");
   fill("children", Object.entries(found.children).map(([name, child]) => [
@@ -147,10 +161,16 @@ function showVersions(found) {
   }), 5, "");
 }
 
+function place(file) {
+  const shown = node("span", file.path);
+  shown.title = `${file.root}/${file.path}`;
+  return shown;
+}
+
 function showFiles(found) {
   const settling = offset ? [] : found.settling;
   fill("files", [...settling, ...found.files].map((file) => [
-    [file.path, "wide"], marked(file.status), [file.chunks, "number"], [file.pairs, "number"],
+    [place(file), "wide"], marked(file.status), [file.chunks, "number"], [file.pairs, "number"],
     (file.learned_in || []).map((n) => `v${n}`).join(", "), [file.reason, "wide"],
   ]), 6, "No file here.");
   const last = Math.min(offset + PAGE, found.total);
@@ -246,6 +266,8 @@ byId("door-form").addEventListener("submit", (event) => {
 });
 byId("leave").addEventListener("click", () => ask(""));
 byId("learn").addEventListener("click", () => act("/ns/learn"));
+byId("allow").addEventListener("click", (event) =>
+  act("/ns/nights", { allowed: Boolean(event.currentTarget.dataset.allowed) }));
 byId("rollback").addEventListener("click", () => act("/ns/rollback"));
 byId("filter").addEventListener("change", () => { offset = 0; loadFiles().catch(complain); });
 byId("earlier").addEventListener("click", () => { offset = Math.max(0, offset - PAGE); loadFiles().catch(complain); });
