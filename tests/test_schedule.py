@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from nightschool.clock import FakeClock
 from nightschool.config import Learn
-from nightschool.daemon.schedule import Facts, Window, decide, span
+from nightschool.daemon.schedule import Facts, Window, check, decide, in_the_way, span
 from nightschool.daemon.settle import MANY, Look, Settler, look_at
 from nightschool.daemon.timers import NIGHT, RECONCILE, Timers
-from nightschool.device import idle
+from nightschool.device import idle, load, power, screen
+from nightschool.device.conditions import Conditions
+from nightschool.device.load import Others
 from nightschool.errors import UsageError
 from nightschool.records import Chunk, Document, FileStatus, Locator
 from nightschool.store import documents, schedule
@@ -25,7 +30,7 @@ from nightschool.store.schedule import Material
 
 NIGHT_TIME = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 NEW = Material(10, 30, 2, 10, "f1", 1)
-READY = Facts(NIGHT_TIME, 600.0, NEW, 0.0, None, 0)
+READY = Facts(NIGHT_TIME, 600.0, NEW, 0.0, None, 0, allowed=True)
 LEARN = Learn()
 ENDED = {
     "outcome": "held",
@@ -326,8 +331,140 @@ def test_a_terminal_tells_when_it_was_last_read(tmp_path: Path) -> None:
 
 def test_under_wayland_the_x_server_is_never_asked() -> None:
     sources = list(idle._sources("linux", {"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":0"}))
-    assert sources == [idle._gnome]
+    assert sources[0] == idle._gnome
+    assert [source() for source in sources[1:]] == [None]  # logind, without a session
+
+
+def test_logind_says_only_since_when_a_session_is_idle() -> None:
+    idle_now = "IdleHint=yes\nIdleSinceHint=1700000000000000\n"
+    assert idle.parse_logind(idle_now, 1_700_000_060.0) == 60.0
+    assert idle.parse_logind(idle_now.replace("yes", "no"), 1_700_000_060.0) is None
+    assert idle.parse_logind("IdleHint=yes\nIdleSinceHint=0\n", 1.0) is None
+    assert idle.parse_logind("", 1.0) is None
 
 
 def test_without_any_desktop_or_terminal_the_input_time_is_unknown() -> None:
     assert idle.idle_seconds({"WAYLAND_DISPLAY": "nowhere"}) is None
+
+
+# -- what the machine has against a night -----------------------------------------------------
+
+CALM = Conditions(True, None, 45.0, 0.02, None, False, 8 << 30)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mains": False, "battery": 80.0}, "on battery (80 %)"),
+        ({"mains": False}, "on battery."),
+        ({"celsius": 84.0}, "84 °C hot"),
+        ({"others": 0.4}, "Other programs use 40% of the processors"),
+        ({"others": None}, "how busy other programs are"),
+        ({"graphics": 0.9}, "90% of the graphics card"),
+        ({"full_screen": True}, "fills the screen"),
+        ({"full_screen": None}, "20 min without input"),
+        ({"free_bytes": 1 << 28}, "256 MB are free"),
+    ],
+)
+def test_the_machine_has_a_say_and_every_no_its_reason(
+    change: dict[str, object], words: str
+) -> None:
+    assert decide(replace(READY, conditions=CALM), LEARN).start
+    now = replace(CALM, **change)  # type: ignore[arg-type]
+    decision = decide(replace(READY, conditions=now), LEARN)
+    assert not decision.start
+    assert words in decision.reason
+
+
+def test_what_nobody_knows_is_no_obstacle_but_makes_a_night_careful() -> None:
+    unknown = Conditions(True, None, None, 0.02, None, None, 8 << 30)
+    assert not decide(replace(READY, conditions=unknown), LEARN).start
+    assert decide(replace(READY, conditions=unknown, idle_s=1300.0), LEARN).start
+    assert decide(replace(READY, conditions=unknown, idle_s=None), LEARN).start
+    assert not power.of_battery(SimpleNamespace(power_plugged=None, percent=70)).mains
+
+
+def test_a_night_stops_later_than_it_would_not_have_started() -> None:
+    for change in ({"celsius": 84.0}, {"others": 0.4}, {"full_screen": True}):
+        now = replace(CALM, **change)  # type: ignore[arg-type]
+        assert not decide(replace(READY, conditions=now), LEARN).start
+        assert not in_the_way(now, LEARN)
+    for change, words in (
+        ({"celsius": 91.0}, "91 °C"),
+        ({"others": 0.6}, "60%"),
+        ({"mains": False}, "battery"),
+        ({"free_bytes": 1 << 20}, "1 MB"),
+    ):
+        assert words in in_the_way(replace(CALM, **change), LEARN)  # type: ignore[arg-type]
+
+
+def test_the_settings_allow_battery_and_never_mind_others() -> None:
+    learn = replace(LEARN, min_battery=40, max_others=1.0)
+    on_battery = replace(CALM, mains=False, battery=80.0, others=0.9)
+    assert decide(replace(READY, conditions=on_battery), learn).start
+    assert not in_the_way(on_battery, learn)
+    low = replace(on_battery, battery=30.0)
+    assert not decide(replace(READY, conditions=low), learn).start
+    assert in_the_way(low, learn)
+
+
+def test_no_night_starts_by_itself_before_the_user_allowed_it() -> None:
+    asked = replace(READY, allowed=False)
+    assert "nightschool nights on" in decide(asked, LEARN).reason
+    assert decide(asked, replace(LEARN, automatic="yes")).start
+    assert not decide(READY, replace(LEARN, automatic="no")).start
+    with pytest.raises(UsageError, match=r"learn\.automatic"):
+        check(replace(LEARN, automatic="maybe"))
+
+
+def test_after_a_start_or_a_sleep_other_programs_have_their_turn_first() -> None:
+    held = replace(READY, hold=(100.0, "The machine has just woken up"))
+    decision = decide(held, LEARN)
+    assert decision.reason == "The machine has just woken up; a night waits 2 min more."
+    assert decision.check_s == 100.0
+
+
+def test_the_load_of_others_leaves_our_own_work_out() -> None:
+    now = 1000.0
+    meter = Others(monotonic=lambda: now, span_s=0.0)
+    assert meter.share() is None
+    before = load._busy()
+    mine = psutil.Process().cpu_times().user + 0.5
+    while psutil.Process().cpu_times().user < mine:
+        sum(range(10_000))
+    now += 1.0
+    share = meter.share()
+    of_all = load._busy() - before
+    assert share is not None
+    # Others may be busy meanwhile, but our half second must not be among what they used.
+    counted = 0.0 if os.nice(0) > 0 else 0.5  # the kernel books low-priority work elsewhere
+    assert share * (psutil.cpu_count() or 1) < of_all - counted + 0.1
+    now += 1000.0
+    assert meter.share() is None  # too long ago to say anything
+
+
+def test_what_the_sensors_say_is_understood() -> None:
+    sensor = SimpleNamespace
+    assert power.hottest({"coretemp": [sensor(current=51.0), sensor(current=63.0)]}) == 63.0
+    assert power.hottest({"nvme": [sensor(current=70.0)], "k10temp": []}) is None
+    assert power.hottest({"acpitz": [sensor(current=-263.0), sensor(current=None)]}) is None
+    assert power.of_pmset("CPU_Speed_Limit \t= 60\n") == power.THROTTLED_C
+    assert power.of_pmset("CPU_Speed_Limit \t= 100\n") is None
+    assert power.of_battery(None).mains
+    assert power.of_battery(SimpleNamespace(power_plugged=True, percent=20)).mains
+    assert load.of_smi("7\n93\n") == 0.93
+    assert load.of_smi("No devices were found\n") is None
+    assert screen.parse_bus("(true,)\n") is True
+    assert screen.parse_bus("(<false>,)\n") is False
+    assert screen.parse_bus("Error: no such name") is None
+    assert screen.full_screen({}) is (False if sys.platform == "linux" else None)
+
+
+def test_a_forgotten_file_owes_a_night_although_nothing_new_was_written() -> None:
+    owed = replace(NEW, new_pairs=0, expected_pairs=0, relearn_since="2026-11-22T22:30:00+00:00")
+    decision = decide(replace(READY, material=owed, last=ENDED), LEARN)
+    assert decision.start
+    assert "forgotten" in decision.reason
+    since = {**ENDED, "outcome": "too_little", "ended_at": "2026-11-22T22:45:00+00:00"}
+    assert not decide(replace(READY, material=owed, last=since), LEARN).start
+    assert not decide(replace(READY, material=replace(owed, files=0)), LEARN).start

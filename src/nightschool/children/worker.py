@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from nightschool.children.protocol import BEAT_S, decode, encode
-from nightschool.errors import ChildError, Interrupted, NightschoolError
+from nightschool.errors import ChildError, Interrupted, NightschoolError, of_disk
 
 
 @dataclass
@@ -86,6 +86,9 @@ class Worker:
                 number, ChildError("Out of memory.", "Close programs or use a smaller model.")
             )
         except Exception as error:
+            if isinstance(error, OSError) and (full := of_disk(error)) is not None:
+                self._fail(number, full)
+                return
             traceback.print_exc()  # stderr is the child's log
             text = f"{type(error).__name__}: {error}"
             self._fail(number, ChildError(f"Unexpected failure: {text}.", "See the child's log."))

@@ -29,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 def search(
     context: typer.Context,
-    query: Annotated[str, typer.Argument(help="Words to look for.")],
+    query: Annotated[
+        str,
+        typer.Argument(help="Words, and filters: in:FOLDER type:pdf after:2024-05 before:2025."),
+    ],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="Results.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -76,7 +79,8 @@ def words(answer: Answer) -> str:
         parts.append(f"[{item.mark}] {line(item.locator)}\n    “{quote}”")
     served = answer.base + (f" + version {answer.version}" if answer.version else "")
     carried = CARRIED.get(answer.carried_by, answer.carried_by)
-    parts += ["", f"{served}; answered by {carried}; {answer.seconds:.1f} s"]
+    name = f"; {answer.id}" if answer.id else ""
+    parts += ["", f"{served}; answered by {carried}; {answer.seconds:.1f} s{name}"]
     if answer.note:
         parts.append(answer.note)
     return "\n".join(parts)

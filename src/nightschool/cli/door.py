@@ -1,6 +1,7 @@
 """Where a request goes: the one place that decides who answers the command.
 
-Today every command opens the home in its own process and starts the children it needs.
+The service does it when it runs; else the command opens the home itself, starts the children it
+needs, and ends them again.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ class Options:
 
 @contextmanager
 def school(context: typer.Context) -> Iterator[Nightschool]:
-    """The door for this command; its children end with it."""
+    """The door for this command; what it started ends with it."""
     from nightschool.api import Nightschool
+    from nightschool.daemon import client
+    from nightschool.daemon.through import ThroughService
+    from nightschool.paths import home
 
     options: Options = context.find_root().obj or Options()
-    with Nightschool(options.home) as opened:
+    service = client.connect(home(options.home))
+    opened = Nightschool(options.home) if service is None else ThroughService(options.home, service)
+    with opened:
         yield opened

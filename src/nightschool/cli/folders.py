@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from nightschool.cli.door import school
 from nightschool.cli.progress import Bar
 from nightschool.cli.show import emit, say, table
-from nightschool.records import FileStatus
+from nightschool.records import Document, FileStatus
 
 watch = typer.Typer(help="The folders that are watched.", no_args_is_help=False)
 
@@ -71,6 +72,7 @@ def listing(
             {
                 "id": root.id,
                 "path": root.path,
+                "source": root.source,
                 "learn": root.learn,
                 "there": Path(root.path).is_dir(),
                 "files": len(door.files(root.path)),
@@ -84,9 +86,16 @@ def listing(
         say("No folder is watched yet. Add one: nightschool watch add FOLDER")
     else:
         table(
-            ("no.", "folder", "files", "learned from", "there"),
+            ("no.", "folder", "kind", "files", "learned from", "there"),
             [
-                (row["id"], row["path"], row["files"], _yes(row["learn"]), _yes(row["there"]))
+                (
+                    row["id"],
+                    row["path"],
+                    row["source"],
+                    row["files"],
+                    _yes(row["learn"]),
+                    _yes(row["there"]),
+                )
                 for row in rows
             ],
             right="no. files",
@@ -114,7 +123,7 @@ def files(
     for report in reports:
         say(summary(report))
     table(
-        ("file", "status", "passages", "pairs", "learned in", "reason"),
+        ("file", "status", "passages", "pairs", "learned in", "redacted", "last seen", "reason"),
         [
             (
                 item.path,
@@ -122,7 +131,9 @@ def files(
                 item.chunks or "",
                 item.pairs or "",
                 ", ".join(f"v{number}" for number in item.learned_in),
-                item.reason,
+                redacted(item.redactions),
+                item.last_seen,
+                why(item),
             )
             for item in found
         ],
@@ -130,6 +141,22 @@ def files(
     )
     counts = Counter(item.status.value for item in found)
     say(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "No files.")
+
+
+def why(item: Document) -> str:
+    """The reason of a skip, and how many passages still wait for their vector."""
+    parts = [item.reason] if item.reason else []
+    if item.waiting:
+        parts.append(f"{item.waiting} passages wait for their vector (found by words only)")
+    return "; ".join(parts)
+
+
+def redacted(counts: Mapping[str, int]) -> str:
+    """What was taken out of what is practised: `2 passwords, 1 IBAN`."""
+    return ", ".join(
+        f"{count} {kind}{'' if count == 1 else 'es' if kind.endswith('ss') else 's'}"
+        for kind, count in sorted(counts.items())
+    )
 
 
 def summary(report: dict[str, Any]) -> str:

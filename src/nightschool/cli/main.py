@@ -19,17 +19,22 @@ from nightschool.cli import (
     answers,
     demo,
     doctor,
+    evals,
+    feedback,
     folders,
+    forget,
+    installing,
     mcp,
     models,
     nights,
+    pairs,
     service,
     token,
     versions,
 )
 from nightschool.cli.door import Options
 from nightschool.cli.show import complain
-from nightschool.errors import NightschoolError
+from nightschool.errors import NightschoolError, of_disk
 
 app = typer.Typer(
     name="nightschool",
@@ -38,7 +43,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for group in (folders, answers, nights, versions, models, doctor, demo, service, token, mcp):
+for group in (
+    folders,
+    forget,
+    answers,
+    feedback,
+    pairs,
+    nights,
+    versions,
+    models,
+    doctor,
+    evals,
+    demo,
+    service,
+    installing,
+    token,
+    mcp,
+):
     group.register(app)
 
 
@@ -89,6 +110,9 @@ def run(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in arguments:
             raise
+        if isinstance(error, OSError) and (full := of_disk(error)) is not None:
+            complain(full.message, full.remedy)
+            sys.exit(full.exit_code)
         complain(f"Unexpected failure: {type(error).__name__}: {error}.", _recorded(arguments))
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

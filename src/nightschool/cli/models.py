@@ -1,20 +1,27 @@
-"""`model list|add|use|card`: the base models."""
+"""`model list|add|use|card`: the base models (`quantize` and `bench` are in `workshop`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nightschool.cli import workshop
 from nightschool.cli.door import school
 from nightschool.cli.show import emit, say, size, table
+from nightschool.errors import ModelError
 from nightschool.models.catalogue import ModelInfo
+from nightschool.models.change import between
+
+if TYPE_CHECKING:
+    from nightschool.api import Nightschool
 
 model = typer.Typer(help="The base models.")
 
 
 def register(app: typer.Typer) -> None:
+    workshop.register(model)
     app.add_typer(model, name="model")
 
 
@@ -60,7 +67,10 @@ def listing(
 def add(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="A .gguf file, ollama:NAME, or hf:OWNER/REPO[/FILE].")
+        str,
+        typer.Argument(
+            help="A .gguf file, ollama:NAME, lmstudio:PUBLISHER/REPO, or hf:OWNER/REPO[/FILE]."
+        ),
     ],
     name: Annotated[str, typer.Option(help="What to call it.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the home.")] = False,
@@ -76,12 +86,34 @@ def add(
 def use(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A name from `model list`.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a model the base that answers and learns."""
+    """Make a model the base that answers and learns; first says what becomes of your versions."""
     with school(context) as door:
+        changes = _changes(door, name)
+        if not as_json:
+            for sentence in changes:
+                say(sentence)
+        if dry_run:
+            if as_json:
+                emit({"model": name, "changes": changes, "done": False})
+            return
         info = door.use_model(name)
+    if as_json:
+        emit({**_plain(info), "changes": changes, "done": True})
+        return
     _show(info, as_json, f"{info.name} answers from the next question on.")
+
+
+def _changes(door: Nightschool, name: str) -> list[str]:
+    """What becomes of the versions; nothing can be said when the file of the old model is gone."""
+    door.model(name)  # raises when there is no such model
+    try:
+        old = door.model().name
+    except ModelError as error:
+        return [error.message]
+    return between(door.home, door.store, old, name).lines()
 
 
 @model.command("card")

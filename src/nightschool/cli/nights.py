@@ -9,8 +9,9 @@ import typer
 from nightschool.cli import scorecard
 from nightschool.cli.door import school
 from nightschool.cli.progress import Bar
-from nightschool.cli.show import emit, plain, say, table
-from nightschool.records import Outcome
+from nightschool.cli.show import emit, plain, say, size, table
+from nightschool.errors import UsageError
+from nightschool.records import Outcome, Scorecard
 
 if TYPE_CHECKING:
     from nightschool.api import Night
@@ -22,6 +23,7 @@ _DONE = {Outcome.PROMOTED, Outcome.NOTHING_NEW}
 def register(app: typer.Typer) -> None:
     app.command("learn")(learn)
     app.command("runs")(runs)
+    app.command("nights")(nights)
 
 
 def exit_code(outcome: Outcome, dry_run: bool = False) -> int:
@@ -36,12 +38,30 @@ def ending(night: Night) -> str:
     if not night.run_id:
         counts = ", ".join(f"{n} {name}" for name, n in (night.pairs or {}).items())
         fit = f"{night.facts} of {night.available} facts fit the budget ({counts})."
-        return fit if night.message == "planned" else f"{fit} {night.message}".strip()
+        return planned(night, fit) if night.message == "planned" else f"{fit} {night.message}"
     outcome = night.outcome.value.replace("_", " ")
     given = f", stored as version {night.version}" if night.version else ""
     if night.scorecard is not None:  # which has said why
         return f"Night {night.run_id}: {outcome}{given}."
     return f"Night {night.run_id}: {outcome}{given}. {night.message}".strip()
+
+
+def planned(night: Night, fit: str) -> str:
+    """Tonight's plan: what is tried and why, with which settings, and what it takes."""
+    plan, needs = night.plan or {}, night.estimate or {}
+    settings = (
+        f"Recipe {plan.get('recipe')}, from the {plan.get('start')}, rank {plan.get('rank')}, "
+        f"rate {plan.get('learning_rate'):g}, {plan.get('batch_size')} items a step, "
+        f"seed {plan.get('seed')}."
+    )
+    exams = needs.get("exams_s")
+    after = "exams of unknown length" if exams is None else f"{exams / 60:.1f} min of exams"
+    takes = (
+        f"Takes about {size(needs.get('memory', 0))} of memory ({size(needs.get('free', 0))} are "
+        f"free), at most {needs.get('practice_s', 0) / 60:.1f} min of practice, and {after}."
+    )
+    tried = f"Hypothesis: {plan.get('hypothesis')}.\nExpected: {plan.get('expected')}."
+    return "\n".join((fit, tried, settings, takes))
 
 
 def learn(
@@ -53,12 +73,21 @@ def learn(
     minutes: Annotated[
         float | None, typer.Option(help="Bound of the training itself; exams come on top.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="How to train: lora, lora_all, rslora, lora_plus, … (docs/method.md)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Hold a night now: practise, examine, then promote, hold or reject."""
     with school(context) as door, Bar() as bar:
         night = door.learn(
-            dry_run=dry_run, seed=seed, minutes=minutes, progress=bar, on_note=bar.note
+            dry_run=dry_run,
+            seed=seed,
+            minutes=minutes,
+            recipe=recipe,
+            progress=bar,
+            on_note=bar.note,
         )
     if as_json:
         emit(night)
@@ -69,6 +98,28 @@ def learn(
     raise typer.Exit(exit_code(night.outcome, dry_run))
 
 
+def nights(
+    context: typer.Context,
+    switch: Annotated[
+        str, typer.Argument(help="on: nights may start by themselves; off: only `learn` does.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Whether nights start by themselves. They do not, until you say so."""
+    if switch not in ("", "on", "off"):
+        raise UsageError(f"{switch!r} is neither on nor off.", "Say `nights on` or `nights off`.")
+    with school(context) as door:
+        if switch:
+            door.allow_nights(switch == "on")
+        allowed = door.nights_allowed()
+    if as_json:
+        emit({"allowed": allowed})
+    elif allowed:
+        say("Nights start by themselves while the service runs; `nightschool status` says when.")
+    else:
+        say("Nights do not start by themselves. Allow it: nightschool nights on")
+
+
 def runs(
     context: typer.Context,
     number: Annotated[int | None, typer.Argument(help="One night, with its score card.")] = None,
@@ -76,7 +127,6 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """The nights: when, what was tried, how they ended."""
-    from nightschool.api import scorecard as card_of
 
     with school(context) as door:
         if number is not None:
@@ -85,9 +135,9 @@ def runs(
                 emit(run)
                 return
             say(f"Night {run.id}, {run.started_at} to {run.ended_at or 'still open'}")
-            say(f"Tried: {run.plan.get('hypothesis', '')}")
+            say(f"Tried: {run.plan.get('hypothesis', '')} (recipe {run.plan.get('recipe', '')})")
             if run.scorecard:
-                scorecard.show(card_of(run.scorecard))
+                scorecard.show(Scorecard.of(run.scorecard))
             say(f"Outcome: {run.outcome.value.replace('_', ' ')}. {run.message}".strip())
             return
         found = door.runs(count)
@@ -97,11 +147,12 @@ def runs(
         say("No night yet. Hold one: nightschool learn")
     else:
         table(
-            ("night", "started", "outcome", "version", "message"),
+            ("night", "started", "recipe", "outcome", "version", "message"),
             [
                 (
                     run.id,
                     run.started_at,
+                    run.plan.get("recipe", ""),
                     run.outcome.value.replace("_", " "),
                     "" if run.version is None else f"v{run.version}",
                     run.message,

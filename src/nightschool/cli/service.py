@@ -61,6 +61,8 @@ def start(
     say(f"Nightschool {word}: process {runtime.pid} serves {runtime.url}.")
     if before is None:
         say("Open it with `nightschool open`, stop it with `nightschool stop`.")
+        if not running.get("/ns/status")["night"]["allowed"]:
+            say("It learns only when told to; let it learn at night: nightschool nights on")
 
 
 def stop(context: typer.Context) -> None:
@@ -102,6 +104,10 @@ def _show(running: Client, found: dict[str, Any]) -> None:
         f"{running.runtime.url}, {size(found['memory_bytes'])}"
     )
     say(f"served    {f'version {served}' if served else 'the base model (version 0)'}")
+    of_folders = {root["reason"] for root in watching["roots"]}  # said with the folder below
+    for problem in found["problems"]:
+        if problem not in of_folders:
+            say(f"problem   {line(problem)}")
     say(f"night     {night['reason']}")
     for blocker in night["blockers"][1:]:
         say(f"          {line(blocker)}")

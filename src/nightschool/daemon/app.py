@@ -24,7 +24,7 @@ from filelock import FileLock
 from nightschool import __version__
 from nightschool.clock import Clock, SystemClock, iso
 from nightschool.config import Config
-from nightschool.daemon import instance
+from nightschool.daemon import instance, schedule
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.lifecycle import (
     CLOSE_DOOR,
@@ -36,13 +36,17 @@ from nightschool.daemon.lifecycle import (
     State,
 )
 from nightschool.daemon.local import LocalService
-from nightschool.daemon.nights import Nights
-from nightschool.daemon.schedule import Window
+from nightschool.daemon.nights import AWAKE_S, Nights
 from nightschool.daemon.timers import PULSE_S, Timers
 from nightschool.daemon.watching import Watching
+from nightschool.device.conditions import Conditions, Machine
 from nightschool.device.idle import idle_seconds
-from nightschool.errors import NightschoolError, Refused
+from nightschool.device.notify import notify
+from nightschool.errors import NightschoolError, Refused, UsageError
+from nightschool.models import catalogue
+from nightschool.models.catalogue import ModelInfo
 from nightschool.paths import HOME_VARIABLE, Home
+from nightschool.registry import forget
 from nightschool.serve import app as door_app
 from nightschool.serve import credentials
 from nightschool.serve.streaming import STALL_S
@@ -65,14 +69,15 @@ _LOG = logging.getLogger("nightschool.daemon")
 class Daemon:
     """One running service. `run` blocks until it is told to stop.
 
-    `clock` decides about nights and dates, `idle` about the user's presence: parameters, so that
-    a whole week can be tried in a minute.
+    `clock` decides about nights and dates, `idle` about the user's presence, `machine` tells of
+    power, heat and load: parameters, so that a whole week can be tried in a minute.
     """
 
     home: Home
     config: Config
     clock: Clock = field(default_factory=SystemClock)
     idle: Callable[[], float | None] = idle_seconds
+    machine: Callable[[bool], Conditions] = field(default_factory=lambda: Machine().look)
     pulse_s: float = PULSE_S
     stall_s: float = STALL_S
     state: State = State.STARTING
@@ -81,7 +86,7 @@ class Daemon:
 
     def run(self) -> None:
         """Serve until stopped. Raises AlreadyRunning, Refused (port), StoreError."""
-        Window.parse(self.config.learn.window)
+        schedule.check(self.config.learn)
         self.home.create()
         lock = instance.acquire(self.home)
         try:
@@ -97,6 +102,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._supervised = asyncio.Event()
         self._store = open_store(self.home.database)
+        forget.settle(self.home, self._store)  # a forgetting that was killed half-way
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._keyring = credentials.Keyring(credentials.token(self.home.token), time.monotonic)
         self._make_children()
@@ -109,6 +115,9 @@ class Daemon:
             health=self._health,
             body_limit=self.config.serve.body_limit,
             stall_s=self.stall_s,
+            origins=frozenset(
+                name.strip() for name in self.config.serve.origins.split(",") if name.strip()
+            ),
         )
         server = _Server(
             uvicorn.Config(
@@ -132,6 +141,7 @@ class Daemon:
         await server.startup(sockets=[listener])
         instance.publish(self.home, self._runtime)
         self.state = State.READY
+        notify("READY=1", f"STATUS=Serves {self._runtime.url}")
         _LOG.info(
             "Nightschool %s serves %s (process %d, ready in %.2f s).",
             __version__, self._runtime.url, self._runtime.pid, time.perf_counter() - began,
@@ -150,6 +160,7 @@ class Daemon:
     ) -> None:
         """All stages, each bounded: one that hangs does not keep the others from their turn."""
         _LOG.info("Stopping.")
+        notify("STOPPING=1")
         instance.retract(self.home, self._runtime)
 
         async def close_door() -> None:
@@ -222,7 +233,10 @@ class Daemon:
         self._nights = Nights(
             self._store, self.config.learn, self._learner, self._pool, self.clock, self.idle,
             changing=lambda: self._watching.changing, on_end=lambda: self._timers.soon(),
+            elsewhere=lambda: instance.held(self.home.learning), base=self._base,
+            machine=self.machine,
         )  # fmt: skip
+        self._nights.rest(AWAKE_S, "The service has just started")
         self._timers = Timers(
             self.clock,
             self.config.files.reconcile_s,
@@ -230,20 +244,28 @@ class Daemon:
             self._look_at_night,
             self._look_at_roots,
             self.pulse_s,
+            lambda: self._nights.rest(AWAKE_S, "The machine has just woken up"),
         )
         self._service = LocalService(
             home=self.home,
-            model=self.config.model,
+            chosen=self.config.model,
             store=self._store,
             clock=self.clock,
             pool=self._pool,
             engine=self._engine,
             watching=self._watching,
             nights=self._nights,
+            rules=self.config.forget,
             describe=self._describe,
             request_stop=self.stop,
             on_use=self._supervised.set,
         )
+
+    def _base(self) -> ModelInfo | NightschoolError:
+        try:
+            return catalogue.resolve(self.home, self._store, self.config.model)
+        except NightschoolError as error:
+            return error
 
     # -- periodic work ------------------------------------------------------------------------
 
@@ -261,6 +283,7 @@ class Daemon:
         return decision.check_s
 
     async def _look_at_roots(self) -> None:
+        notify("WATCHDOG=1")
         try:
             await self._watching.sync_roots()
         except NightschoolError as error:
@@ -336,6 +359,8 @@ async def _stage(stage: Stage, work: Callable[[], Awaitable[None]]) -> None:
 
 def listen(port: int) -> socket.socket:
     """The listening socket on 127.0.0.1 (port 0 = any free one). Raises Refused when taken."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"There is no port {port}.", "serve.port is at most 65535.")
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":

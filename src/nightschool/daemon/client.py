@@ -30,6 +30,7 @@ _CODES: dict[str, type[NightschoolError]] = {
     "bad_request": errors.UsageError,
     "too_little": errors.TooLittle,
     "refused": errors.Refused,
+    "source_unavailable": errors.SourceError,
     "interrupted": errors.Interrupted,
     "engine_unavailable": errors.ChildError,
     "model_unavailable": errors.ModelError,
@@ -148,7 +149,7 @@ def start(home: Home, timeout: float = START_S) -> Client:
         if code:
             said = log.read_text(encoding="utf-8", errors="replace").strip()
             last = said.splitlines()[-1] if said else f"exit {code}"
-            kind = errors.Refused if code == 3 else ChildError
+            kind = {2: errors.UsageError, 3: errors.Refused}.get(code, ChildError)
             raise kind(f"The service did not start: {last}", f"See {home.logs / 'daemon.log'}.")
         time.sleep(0.05)
     raise ChildError(

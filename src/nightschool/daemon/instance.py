@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
@@ -144,6 +145,19 @@ def acquire(home: Home, *, patience_s: float = PATIENCE_S) -> FileLock:
             "End it, then start again.",
         ) from None
     return lock
+
+
+def held(lock: Path) -> bool:
+    """Whether another process holds this lock right now."""
+    probe = FileLock(lock, mode=0o600)
+    try:
+        probe.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # no lock can be had here: whoever needs it says so
+    probe.release()
+    return False
 
 
 def _end_hung(home: Home) -> None:

@@ -25,6 +25,10 @@ from nightschool.errors import ChildError, Interrupted, NightschoolError
 
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds to wait before the next start after n failures in a row; the last one repeats."""
+SCARCE = 256 << 20
+"""Bytes of available memory below which an idle child is put to sleep early."""
+FOREVER_S = 365 * 86_400.0
+"""What is shown of a child that is kept for good."""
 _LOG = logging.getLogger("nightschool.daemon")
 
 
@@ -65,6 +69,7 @@ class Keeper:
     _not_before: float = 0.0
     _busy: int = 0
     _last_use: float = 0.0
+    _keep_s: float | None = None
     _closed: bool = False
     _start: threading.Lock = field(default_factory=threading.Lock)
     _count: threading.Lock = field(default_factory=threading.Lock)
@@ -104,6 +109,11 @@ class Keeper:
         except NightschoolError as error:
             _LOG.warning("%s could not be started: %s", self.name, error)
         self._last_use = time.monotonic()
+
+    def keep(self, seconds: float | None) -> None:
+        """How long it may be idle this time: None is as set, infinity until memory is scarce, and 0
+        gives the memory back after the request that runs."""
+        self._keep_s = seconds
 
     def _ensure(self, ticket: Ticket) -> Child:
         with self._start:
@@ -190,8 +200,16 @@ class Keeper:
             self._end(child, "gave no sign of life and was ended")
         elif (held := _memory(child.process.pid)) > self.memory_bytes:
             self._end(child, f"held {held >> 20} MB of memory and was ended")
-        elif not self.busy and time.monotonic() - self._last_use > self.keep_alive_s:
+        elif not self.busy and self.left_s() <= 0:
             self._sleep(child)
+        elif not self.busy and psutil.virtual_memory().available < SCARCE:
+            _LOG.info("Memory is scarce: %s gives its own back.", self.name)
+            self._sleep(child)
+
+    def left_s(self) -> float:
+        """Seconds until an idle child gives its memory back."""
+        keep = self.keep_alive_s if self._keep_s is None else self._keep_s
+        return keep - (time.monotonic() - self._last_use)
 
     def _end(self, child: Child, reason: str) -> None:
         with self._count:
@@ -206,8 +224,10 @@ class Keeper:
             if self.busy or self._child is not child:
                 return
             self._child, self._is_ready = None, False
+            self._keep_s = None
+        idle = time.monotonic() - self._last_use
         child.stop()
-        _LOG.info("%s gave its memory back after %.0f s idle", self.name, self.keep_alive_s)
+        _LOG.info("%s gave its memory back after %.0f s idle", self.name, idle)
 
     def finish(self, timeout: float) -> None:
         """Ask the child to finish (it may still be used later)."""
@@ -240,6 +260,7 @@ class Keeper:
             "pid": pid,
             "memory_bytes": _memory(pid) if pid is not None else 0,
             "memory_limit_bytes": self.memory_bytes,
+            "left_s": min(max(self.left_s(), 0.0), FOREVER_S) if pid is not None else None,
             "served": self.served,
             "restarts": self.restarts,
             "last_error": self.last_error,

@@ -6,24 +6,28 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nightschool.clock import Clock
-from nightschool.daemon import bridge, notes
+from nightschool.config import Forget
+from nightschool.daemon import bridge, material, notes
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.nights import Nights
 from nightschool.daemon.watching import Watching
-from nightschool.errors import NotFound, Refused
+from nightschool.errors import NightschoolError, NotFound, Refused
 from nightschool.models import catalogue
 from nightschool.paths import Home
 from nightschool.records import FileStatus, Locator, Run, Version
-from nightschool.registry import pointer
+from nightschool.registry import erase, forget, pointer
 from nightschool.registry import versions as registry
+from nightschool.registry.request import request
 from nightschool.serve.service import Json
-from nightschool.sources.watch import require_folder
-from nightschool.store import documents, runs
+from nightschool.serve.turns import CLIENT, Turns
+from nightschool.sources import kinds
+from nightschool.sources.roots import require_folder
+from nightschool.store import documents, feedback, receipts, runs
 from nightschool.store.db import Store
 
 FIND_S = 5.0
@@ -35,7 +39,7 @@ class LocalService:
     """Implements `serve.service.Service`. Methods run on the event loop."""
 
     home: Home
-    model: str
+    chosen: str
     """The base model that the settings name; empty = the chosen one."""
     store: Store
     clock: Clock
@@ -43,22 +47,27 @@ class LocalService:
     engine: Keeper
     watching: Watching
     nights: Nights
+    rules: Forget
     describe: Callable[[], Json]
     """Lifecycle, process and children: what the daemon knows of itself."""
     request_stop: Callable[[], None]
     on_use: Callable[[], None]
     """Called before a child is used, so that supervision runs."""
+    turns: Turns = field(default_factory=Turns)
 
     # -- questions ----------------------------------------------------------------------------
 
     async def _call(self, op: str, params: Mapping[str, Any]) -> Any:
         self.on_use()
-        return await bridge.result(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
+        async with self.turns.turn(CLIENT.get()):
+            return await bridge.result(
+                self.pool, lambda ticket: self.engine.stream(ticket, op, params)
+            )
 
     async def _flow(self, op: str, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
         self.on_use()
         source = bridge.stream(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
-        async with contextlib.aclosing(source) as messages:
+        async with self.turns.turn(CLIENT.get()), contextlib.aclosing(source) as messages:
             async for message in messages:
                 if "result" in message:
                     yield {"result": message["result"]}
@@ -83,11 +92,29 @@ class LocalService:
         given = {name: value for name, value in params.items() if value is not None}
         return self._flow("chat", given)
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        vectors: list[list[float]] = (await self._call("embed", {"texts": list(texts)}))["vectors"]
-        return vectors
+    async def embed(self, texts: Sequence[str]) -> Json:
+        made: Json = await self._call("embed", {"texts": list(texts)})
+        return made
+
+    async def model(self) -> Json:
+        def look() -> Json:
+            info = catalogue.resolve(self.home, self.store, self.chosen)
+            return catalogue.details(info)
+
+        return await asyncio.to_thread(look)
+
+    async def keep(self, seconds: float | None) -> None:
+        self.engine.keep(seconds)
+        self.on_use()
 
     # -- files --------------------------------------------------------------------------------
+
+    async def feedback(self, answer: str, verdict: str, text: str) -> Json:
+        self.on_use()
+        given = await asyncio.to_thread(
+            feedback.give, self.store, answer, verdict, text, clock=self.clock
+        )
+        return asdict(given)
 
     async def remember(self, text: str, title: str) -> Json:
         path = await asyncio.to_thread(notes.write, self.home.notes, text, title, self.clock)
@@ -126,14 +153,26 @@ class LocalService:
         total = counts[status] if status else sum(counts[kind.value] for kind in FileStatus)
         return {"files": rows, "total": total, "counts": counts, "settling": settling[:limit]}
 
+    async def document(self, number: int) -> Json:
+        return await asyncio.to_thread(material.document, self.store, number)
+
+    async def passage(self, number: int) -> Json:
+        return await asyncio.to_thread(material.passage, self.store, number)
+
     async def roots(self) -> list[Json]:
         found: list[Json] = self.watching.describe()["roots"]
         return found
 
     async def watch(self, path: str, *, learn: bool) -> Json:
-        folder = await asyncio.to_thread(require_folder, Path(path))
+        folder = await asyncio.to_thread(require_folder, path, self.home)
         root = await asyncio.to_thread(
-            lambda: documents.add_root(self.store, str(folder), learn=learn, clock=self.clock)
+            lambda: documents.add_root(
+                self.store,
+                str(folder),
+                learn=learn,
+                source=kinds.recognise(folder).name,
+                clock=self.clock,
+            )
         )
         self.on_use()
         await self.watching.sync_roots()
@@ -150,6 +189,48 @@ class LocalService:
         await self.watching.sync_roots()
         return asdict(found[0])
 
+    async def refresh(self) -> Json:
+        self.on_use()
+        await self.watching.sync_roots()
+        self.watching.compare_all("somebody asked")
+        return {"folders": len(self.watching.describe()["roots"])}
+
+    # -- forgetting ---------------------------------------------------------------------------
+
+    async def forget(self, what: str, *, confirmed: bool, dry_run: bool) -> Json:
+        found = await asyncio.to_thread(
+            lambda: request(
+                self.home, self.store, what, self.rules,
+                confirmed=confirmed, dry_run=dry_run, clock=self.clock,
+            )
+        )  # fmt: skip
+        self.nights.forget_material()
+        return asdict(found)
+
+    async def undo(self, receipt: int) -> Json:
+        found = await asyncio.to_thread(
+            lambda: forget.undo(self.home, self.store, receipt, clock=self.clock)
+        )
+        self.on_use()
+        self.watching.compare_all("forgetting was undone")
+        self.nights.forget_material()
+        return asdict(found)
+
+    async def receipts(self, limit: int) -> list[Json]:
+        found = await asyncio.to_thread(receipts.receipts, self.store, limit)
+        return [asdict(item) for item in found]
+
+    async def receipt(self, number: int) -> Json:
+        if number >= 2**31:
+            raise NotFound(f"There is no receipt {number}.", "See `nightschool forget -h`.")
+        return asdict(await asyncio.to_thread(forget.one, self.store, number))
+
+    async def vacuum(self, *, now: bool) -> Json:
+        found = await asyncio.to_thread(
+            lambda: erase.vacuum(self.home, self.store, now=now, clock=self.clock)
+        )
+        return asdict(found)
+
     # -- versions and nights ------------------------------------------------------------------
 
     async def versions(self) -> list[Json]:
@@ -161,7 +242,7 @@ class LocalService:
         return asdict(moved)
 
     def _use(self, version: int) -> Version:
-        base = catalogue.resolve(self.home, self.store, self.model)
+        base = catalogue.resolve(self.home, self.store, self.chosen)
         return registry.use(self.home, self.store, version, base_sha=base.sha256)
 
     async def rollback(self) -> Json:
@@ -177,9 +258,24 @@ class LocalService:
         lineage = await asyncio.to_thread(runs.lineage, self.store, number)
         return _run(found) | {"scorecard": found.scorecard, "files": lineage}
 
-    async def learn(self, *, dry_run: bool) -> Json:
+    async def learn(
+        self,
+        *,
+        dry_run: bool,
+        seed: int | None = None,
+        minutes: float | None = None,
+        recipe: str | None = None,
+    ) -> Json:
         self.on_use()
-        return self.nights.start("request", dry_run=dry_run)
+        given = {"seed": seed, "recipe": recipe}
+        wishes: Json = {name: value for name, value in given.items() if value is not None}
+        if minutes is not None:
+            wishes["budget_s"] = minutes * 60.0
+        return self.nights.start("request", dry_run=dry_run, wishes=wishes)
+
+    async def allow_nights(self, allowed: bool) -> Json:
+        self.nights.allow(allowed)
+        return {"allowed": allowed}
 
     # -- the service itself -------------------------------------------------------------------
 
@@ -189,10 +285,10 @@ class LocalService:
     def _status(self) -> Json:
         self.nights.look(documents.generation(self.store))
         watching = self.watching.describe()
-        served = pointer.read(self.home)
+        served, model, problems = self._served()
         counts = documents.counts(self.store)
         found = self.describe()
-        problems = [root["reason"] for root in watching["roots"] if root["state"] == "problem"]
+        problems += [root["reason"] for root in watching["roots"] if root["state"] == "problem"]
         problems += [
             f"{name}: {child['last_error']}"
             for name, child in found["children"].items()
@@ -203,7 +299,7 @@ class LocalService:
                 "version": served.version,
                 "scale": served.scale,
                 "base_sha": served.base_sha,
-                "model": self.engine.ready.get("model", ""),
+                "model": model,
             },
             "watching": watching,
             "files": counts,
@@ -211,21 +307,31 @@ class LocalService:
             "problems": problems,
         }
 
+    def _served(self) -> tuple[pointer.Pointer, str, list[str]]:
+        """What answers and on which base model; `status` works whatever is wrong with them."""
+        problems: list[str] = []
+        served, model = pointer.Pointer(), ""
+        try:
+            served = pointer.read(self.home)
+            base = catalogue.resolve(self.home, self.store, self.chosen)
+            model = base.name
+            if served.version and served.base_sha != base.sha256:
+                problems.append(
+                    f"Version {served.version} belongs to another base model; {model} answers "
+                    "without it until it has learned."
+                )
+                served = pointer.Pointer(base_sha=base.sha256)
+        except NightschoolError as error:
+            problems.append(str(error))
+        return served, model, problems
+
     async def stop(self) -> Json:
         self.request_stop()
         return {"state": "stopping"}
 
 
 def _place(locator: Mapping[str, Any]) -> str:
-    lines = locator.get("lines")
-    return str(
-        Locator(
-            locator["path"],
-            tuple(locator.get("headings") or ()),
-            (lines[0], lines[1]) if lines else None,
-            locator.get("page"),
-        )
-    )
+    return str(Locator.of(locator))
 
 
 def _run(run: Run) -> Json:

@@ -14,6 +14,7 @@ from nightschool import config, paths
 from nightschool.daemon import logs
 from nightschool.daemon.app import Daemon
 from nightschool.daemon.instance import AlreadyRunning
+from nightschool.device.notify import notify
 from nightschool.errors import NightschoolError
 
 
@@ -25,6 +26,7 @@ def run(*, console: bool) -> None:
     try:
         Daemon(home, config.load(home.config)).run()
     except AlreadyRunning:
+        notify("READY=1")  # the home is served: no failure for a service manager either
         raise
     except NightschoolError as error:
         logging.getLogger("nightschool.daemon").error("%s", error)

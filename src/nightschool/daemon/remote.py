@@ -78,10 +78,25 @@ class RemoteService:
     def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
         raise ChildError("Chat goes over HTTP.", "Use /v1/chat/completions.")
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str]) -> Json:
         body = {"model": "nightschool", "input": list(texts)}
-        data = (await self._post("/v1/embeddings", body))["data"]
-        return [item["embedding"] for item in data]
+        made = await self._post("/v1/embeddings", body)
+        return {
+            "vectors": [item["embedding"] for item in made["data"]],
+            "tokens": made["usage"]["prompt_tokens"],
+        }
+
+    async def feedback(self, answer: str, verdict: str, text: str) -> Json:
+        body = {"answer": answer, "verdict": verdict, "text": text}
+        found: Json = await self._post("/ns/feedback", body)
+        return found
+
+    async def model(self) -> Json:
+        found: Json = await self._get("/ns/model")
+        return found
+
+    async def keep(self, seconds: float | None) -> None:
+        raise ChildError("The engine is kept by the service.", "Use keep_alive over HTTP.")
 
     async def remember(self, text: str, title: str) -> Json:
         found: Json = await self._post("/ns/remember", {"text": text, "title": title})
@@ -90,6 +105,35 @@ class RemoteService:
     async def files(self, *, status: str | None, limit: int, offset: int) -> Json:
         query = {"status": status, "limit": limit, "offset": offset}
         found: Json = await self._get("/ns/files", query)
+        return found
+
+    async def forget(self, what: str, *, confirmed: bool, dry_run: bool) -> Json:
+        body = {"what": what, "confirmed": confirmed, "dry_run": dry_run}
+        found: Json = await self._post("/ns/forget", body)
+        return found
+
+    async def undo(self, receipt: int) -> Json:
+        found: Json = await self._post("/ns/undo", {"receipt": receipt})
+        return found
+
+    async def receipts(self, limit: int) -> list[Json]:
+        found: list[Json] = (await self._get("/ns/receipts", {"limit": limit}))["receipts"]
+        return found
+
+    async def receipt(self, number: int) -> Json:
+        found: Json = await self._get(f"/ns/receipts/{number}")
+        return found
+
+    async def vacuum(self, *, now: bool) -> Json:
+        found: Json = await self._post("/ns/vacuum", {"now": now})
+        return found
+
+    async def document(self, number: int) -> Json:
+        found: Json = await self._get("/ns/document", {"number": number})
+        return found
+
+    async def passage(self, number: int) -> Json:
+        found: Json = await self._get("/ns/passage", {"number": number})
         return found
 
     async def roots(self) -> list[Json]:
@@ -124,8 +168,25 @@ class RemoteService:
         found: Json = await self._get(f"/ns/runs/{number}")
         return found
 
-    async def learn(self, *, dry_run: bool) -> Json:
-        found: Json = await self._post("/ns/learn", {"dry_run": dry_run})
+    async def refresh(self) -> Json:
+        found: Json = await self._post("/ns/refresh")
+        return found
+
+    async def learn(
+        self,
+        *,
+        dry_run: bool,
+        seed: int | None = None,
+        minutes: float | None = None,
+        recipe: str | None = None,
+    ) -> Json:
+        body: Json = {"dry_run": dry_run, "seed": seed, "minutes": minutes, "recipe": recipe}
+        given = {name: value for name, value in body.items() if value is not None}
+        found: Json = await self._post("/ns/learn", given)
+        return found
+
+    async def allow_nights(self, allowed: bool) -> Json:
+        found: Json = await self._post("/ns/nights", {"allowed": allowed})
         return found
 
     async def stop(self) -> Json:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nightschool.config import Learn
+from nightschool.device.conditions import Conditions
 from nightschool.errors import UsageError
 from nightschool.store.schedule import Material
 
@@ -17,15 +18,31 @@ MAX_TRIES = 3
 """Failed nights with the same material before it is left alone until something changes."""
 RETRY_S = (60.0, 900.0, 3600.0)
 """Seconds to wait after the first, second, third failure."""
+AUTOMATIC = ("ask", "yes", "no")
+"""Values of `learn.automatic`."""
+MEASURE_S = 16.0
+"""Seconds over which the load of other programs is measured before a night."""
 LOOK_AGAIN_S = 60.0
 """Input and material are looked at this often while nothing else is in the way."""
 LONGEST_S = 900.0
 """Even a long wait is looked at again after this, because clocks and plans change."""
 
 
+WARMER_C = 10
+"""Degrees between the heat that keeps a night from starting and the one that stops it."""
+MEMORY_LEFT = 300_000_000
+"""Bytes that must stay free for the user's own programs while a night runs."""
+BLIND_IDLE = 4
+"""How many times longer nobody may have touched a key where no one knows whether a film runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the decision rests on. `now` is local and timezone-aware; `idle_s` None = unknown."""
+    """What the decision rests on. `now` is local and timezone-aware; `idle_s` None = unknown.
+
+    `conditions` None = not looked at yet, because something else was in the way; `hold` is the
+    seconds that are left of a rest and its reason.
+    """
 
     now: datetime
     idle_s: float | None
@@ -36,6 +53,13 @@ class Facts:
     running: str = ""
     changing: int = 0
     unfinished: int | None = None
+    cannot: str = ""
+    """Why the base model cannot learn at all, empty when it can."""
+    allowed: bool = True
+    """Whether the user said that nights may start by themselves."""
+    needs_bytes: int = 0
+    conditions: Conditions | None = None
+    hold: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +128,16 @@ def decide(facts: Facts, learn: Learn) -> Decision:
     blockers: list[str] = []
     waits: list[float] = []
     for found in (
+        _allowed(facts, learn),
         _material(facts, learn),
+        (facts.cannot, LONGEST_S) if facts.cannot else None,
         _budget(facts, learn),
         _failures(facts),
         _changing(facts),
         _window(facts, learn),
         _idle(facts, learn),
+        _hold(facts),
+        *_surroundings(facts, learn),
     ):
         if found is not None:
             blockers.append(found[0])
@@ -120,7 +148,34 @@ def decide(facts: Facts, learn: Learn) -> Decision:
     return Decision(True, _why(facts), (), LOOK_AGAIN_S)
 
 
+def check(learn: Learn) -> None:
+    """Raises UsageError when a setting of the schedule makes no sense."""
+    Window.parse(learn.window)
+    if learn.automatic not in AUTOMATIC:
+        raise UsageError(
+            f"learn.automatic is {learn.automatic!r}.", f"One of: {', '.join(AUTOMATIC)}."
+        )
+
+
+def in_the_way(now: Conditions, learn: Learn) -> str:
+    """Why a running night must stop at once, empty when it may go on.
+
+    The bounds are wider than those of the start, so that it does not stop and start again.
+    """
+    if not now.mains and not _charged(now, learn):
+        return "The machine runs on battery."
+    if now.celsius is not None and now.celsius >= learn.max_celsius + WARMER_C:
+        return f"The processor is {now.celsius:.0f} °C hot."
+    if learn.max_others < 1 and now.others is not None and now.others > 2 * learn.max_others:
+        return f"Other programs use {now.others:.0%} of the processors."
+    if now.free_bytes < MEMORY_LEFT:
+        return f"Only {now.free_bytes >> 20} MB of memory are free."
+    return ""
+
+
 def _why(facts: Facts) -> str:
+    if facts.material.relearn_since and facts.unfinished is None:
+        return "a version saw what is forgotten now, and is learned again without it"
     if facts.unfinished is not None:
         return f"night {facts.unfinished} was interrupted and goes on"
     known = "nobody is at the machine" if facts.idle_s is not None else "input time is unknown here"
@@ -130,6 +185,75 @@ def _why(facts: Facts) -> str:
 Blocker = tuple[str, float] | None
 
 
+def _allowed(facts: Facts, learn: Learn) -> Blocker:
+    if learn.automatic == "no":
+        return ("Nights do not start by themselves (learn.automatic is no).", LONGEST_S)
+    if learn.automatic == "ask" and not facts.allowed:
+        return (
+            "Nights start by themselves once you allow it: `nightschool nights on`. "
+            "`nightschool learn` holds one now.",
+            LONGEST_S,
+        )
+    return None
+
+
+def _hold(facts: Facts) -> Blocker:
+    if facts.hold is None:
+        return None
+    left, why = facts.hold
+    return (f"{why}; a night waits {span(left)} more.", left)
+
+
+def _charged(now: Conditions, learn: Learn) -> bool:
+    return 0 < learn.min_battery <= (now.battery or 0.0)
+
+
+def _surroundings(facts: Facts, learn: Learn) -> list[Blocker]:
+    """What the machine itself has against a night; unknown load is looked at again soon."""
+    now = facts.conditions
+    if now is None:
+        return []
+    found: list[Blocker] = []
+    if not now.mains and not _charged(now, learn):
+        charge = "" if now.battery is None else f" ({now.battery:.0f} %)"
+        found.append((f"The machine runs on battery{charge}.", LOOK_AGAIN_S))
+    if now.celsius is not None and now.celsius >= learn.max_celsius:
+        found.append(
+            (f"The processor is {now.celsius:.0f} °C hot; a night waits for less than "
+             f"{learn.max_celsius} °C.", LOOK_AGAIN_S)
+        )  # fmt: skip
+    if now.free_bytes < facts.needs_bytes + MEMORY_LEFT:
+        found.append(
+            (f"Learning needs about {facts.needs_bytes >> 20} MB of memory; "
+             f"{now.free_bytes >> 20} MB are free.", LOOK_AGAIN_S)
+        )  # fmt: skip
+    if learn.max_others < 1:
+        found += _others(now, learn)
+    if now.full_screen:
+        found.append(("Something fills the screen: a film, a game or slides.", LOOK_AGAIN_S))
+    if now.full_screen is None and facts.idle_s is not None:
+        wait = BLIND_IDLE * learn.idle_s - facts.idle_s
+        if wait > 0:
+            found.append(
+                (f"Nobody can say whether something fills the screen here, so a night waits for "
+                 f"{span(BLIND_IDLE * learn.idle_s)} without input.", wait)
+            )  # fmt: skip
+    return found
+
+
+def _others(now: Conditions, learn: Learn) -> list[Blocker]:
+    if now.others is None:
+        return [("Looking for a moment how busy other programs are.", MEASURE_S)]
+    found: list[Blocker] = []
+    for share, what in ((now.others, "processors"), (now.graphics, "graphics card")):
+        if share is not None and share > learn.max_others:
+            found.append(
+                (f"Other programs use {share:.0%} of the {what}; a night waits for less than "
+                 f"{learn.max_others:.0%}.", LOOK_AGAIN_S)
+            )  # fmt: skip
+    return found
+
+
 def _material(facts: Facts, learn: Learn) -> Blocker:
     material = facts.material
     if facts.unfinished is not None:
@@ -137,6 +261,8 @@ def _material(facts: Facts, learn: Learn) -> Blocker:
     if material.files == 0:
         return ("No file to learn from yet: add a folder with `nightschool watch add`.", LONGEST_S)
     last = facts.last
+    if material.relearn_since and not _tried_since(facts):
+        return None
     if (
         last is not None
         and last["outcome"] in CONCLUDED
@@ -161,6 +287,17 @@ def _material(facts: Facts, learn: Learn) -> Blocker:
             LOOK_AGAIN_S,
         )
     return None
+
+
+def _tried_since(facts: Facts) -> bool:
+    """Whether a night with these very files came to an end after the last forgetting."""
+    last = facts.last
+    return (
+        last is not None
+        and last["outcome"] in CONCLUDED
+        and last["fingerprint"] == facts.material.fingerprint
+        and last["ended_at"] >= facts.material.relearn_since
+    )
 
 
 def _budget(facts: Facts, learn: Learn) -> Blocker:

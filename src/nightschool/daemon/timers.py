@@ -40,6 +40,8 @@ class Timers:
     look_at_night: Callable[[], Awaitable[float]]
     look_at_roots: Job
     pulse_s: float = PULSE_S
+    woke: Callable[[], None] = lambda: None
+    """Called after a sleep or a jump, before anything is planned anew."""
     _scheduler: Any = None
     _task: asyncio.Task[None] | None = None
     _soonest_s: float = field(default=0.2)
@@ -96,6 +98,7 @@ class Timers:
             _LOG.warning("The clock was set back by %.0f s; timers are planned anew.", -ahead)
         else:
             _LOG.info("The machine slept for about %.0f s.", max(ahead, late))
+        self.woke()
         self._scheduler.reschedule_job(RECONCILE, trigger="interval", seconds=self.reconcile_s)
         self.compare_all("the machine slept or the clock was set")
         self.soon()

@@ -8,6 +8,7 @@ when a folder comes back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -54,12 +55,17 @@ class Watching:
     _retry_at: float = 0.0
     _task: asyncio.Task[None] | None = None
     _working: bool = False
+    _doing: set[int] = field(default_factory=set)
+    """Roots whose turn has not come to an end."""
+    _rest: set[int] = field(default_factory=set)
+    """Roots whose files are read but whose vectors had to wait for other files."""
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
         self._done = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
         self._settler = Settler(self.files.settle_s, self._look, time.monotonic)
+        self._home = self.owned.parent.resolve()
         self._watch = Watch(self._from_thread, self._overflowed)
 
     # -- life ---------------------------------------------------------------------------------
@@ -85,6 +91,7 @@ class Watching:
             self._settler.forget(root_id)
             for table in (self._roots, self._places, self._todo, self._problems):
                 table.pop(root_id, None)
+            self._rest.discard(root_id)
         for root_id, root in listed.items():
             known = self._roots.get(root_id)
             self._roots[root_id] = root
@@ -94,7 +101,9 @@ class Watching:
             )
             if known is None or place != self._places.get(root_id) or (dead and place):
                 self._places[root_id] = place
-                mode = await asyncio.to_thread(self._watch.add, root_id, Path(root.path))
+                mode = await asyncio.to_thread(
+                    self._watch.add, root_id, Path(root.path), root.source
+                )
                 _LOG.info("%s is %s %s", root.path, mode.value, self._watch.reasons[root_id])
                 self._queue(root_id, _ALL)
 
@@ -113,12 +122,21 @@ class Watching:
         self._loop.call_soon_threadsafe(self.compare_all, "the kernel dropped events")
 
     def _hint(self, root_id: int, path: str) -> None:
-        if root_id not in self._roots:
+        if root_id not in self._roots or self._own(root_id, path):
             return
         self._settler.hint(root_id, path)
         if not self.intake.alive:  # started while the file settles, so that it is ready then
             self.pool.submit(self.intake.warm)
         self._wake.set()
+
+    def _own(self, root_id: int, path: str) -> bool:
+        """Whether this is a file of our home, which may lie inside a watched folder: what we write
+        there must not wake us up again."""
+        try:
+            inside = self._home.relative_to(self._roots[root_id].path).as_posix()
+        except ValueError:
+            return False
+        return path == inside or path.startswith(f"{inside}/")
 
     def _look(self, root_id: int, path: str) -> Look:
         root = self._roots.get(root_id)
@@ -136,7 +154,7 @@ class Watching:
             settled, wait = self._settler.due()
             for root_id, paths in settled.items():
                 self._queue(root_id, _ALL if "" in paths else paths)
-            if self._todo and time.monotonic() >= self._retry_at:
+            if (self._todo or self._rest) and time.monotonic() >= self._retry_at:
                 self._working = True
                 try:
                     await self._work()
@@ -145,7 +163,7 @@ class Watching:
                     async with self._done:
                         self._done.notify_all()
                 continue
-            if self._todo:
+            if self._todo or self._rest:
                 left = self._retry_at - time.monotonic()
                 wait = left if wait is None else min(wait, left)
             self._wake.clear()
@@ -157,13 +175,16 @@ class Watching:
 
     async def _work(self) -> None:
         todo, self._todo = self._todo, {}
-        for root_id, paths in todo.items():
+        if not todo:
+            todo, self._rest = {root_id: set() for root_id in self._rest}, set()
+        self._doing = set(todo)
+        for number, (root_id, paths) in enumerate(todo.items(), start=1):
             root = self._roots.get(root_id)
             if root is None:
                 continue
             try:
-                if await asyncio.to_thread(self._differs, root, paths):
-                    await self._take_in(root_id, paths)
+                if paths == set() or await asyncio.to_thread(self._differs, root, paths):
+                    await self._take_in(root_id, paths, more=number < len(todo))
                 self._problems.pop(root_id, None)
                 self._failures = 0
                 if paths is None:
@@ -176,6 +197,7 @@ class Watching:
                 self._retry_at = time.monotonic() + wait
                 self._problem(root_id, error)
                 self._queue(root_id, paths)
+            self._doing.discard(root_id)
         self.progress = {}
 
     def _differs(self, root: Root, paths: set[str] | None) -> bool:
@@ -185,12 +207,29 @@ class Watching:
         look = paths is None or self._failures > 0
         return look and documents.without_any_vector(self.store) > 0
 
-    async def _take_in(self, root_id: int, paths: set[str] | None) -> None:
+    async def _take_in(self, root_id: int, paths: set[str] | None, *, more: bool) -> None:
+        """Let the intake child read what changed, and then make the vectors that are missing.
+
+        Vectors wait while there is anything to read (`more`, or new hints): a saved file is found
+        by its words at once, however long the backlog is. No paths at all means only vectors.
+        """
         params = {"root": root_id, "paths": None if paths is None else sorted(paths)}
         source = lambda ticket: self.intake.stream(ticket, "intake", params)  # noqa: E731
-        async for message in bridge.stream(self.pool, source):
-            if "event" in message:
+        async with contextlib.aclosing(bridge.stream(self.pool, source)) as messages:
+            async for message in messages:
+                if "event" not in message:
+                    continue
                 self.progress = dict(message["event"])
+                if self.progress.get("stage") == "embed" and (more or self._newer()):
+                    self._rest.add(root_id)
+                    return
+
+    def _newer(self) -> bool:
+        """Whether files came to rest meanwhile, or whole folders are to be compared."""
+        settled, _ = self._settler.due()
+        for root_id, paths in settled.items():
+            self._queue(root_id, _ALL if "" in paths else paths)
+        return bool(self._todo)
 
     def _problem(self, root_id: int, error: NightschoolError) -> None:
         text = str(error)
@@ -204,7 +243,7 @@ class Watching:
     def changing(self) -> int:
         """How many paths wait to be read; a whole root counts as one."""
         queued = sum(1 if paths is None else len(paths) for paths in self._todo.values())
-        return self._settler.waiting() + queued + int(self._working)
+        return self._settler.waiting() + queued + len(self._rest) + int(self._working)
 
     def waiting_paths(self) -> list[tuple[int, str]]:
         """Paths that have not settled yet."""
@@ -228,6 +267,10 @@ class Watching:
                     "path": root.path,
                     "learn": root.learn,
                     "owned": root.path == str(self.owned),
+                    "busy": root.id in self._todo
+                    or root.id in self._rest
+                    or root.id in self._doing
+                    or self._settler.waiting(root.id) > 0,
                     "state": "problem"
                     if root.id in self._problems
                     else self._watch.modes.get(root.id, Mode.MISSING).value,

@@ -2,8 +2,9 @@
 
 `idle_seconds()` is None when nobody here can know; callers then rely on the night window alone.
 Sources, first that answers: Windows `GetLastInputInfo`; macOS HIDIdleTime; GNOME's idle monitor
-over D-Bus; X11's screen-saver extension (never under Wayland, where opening the X server can
-block); without a desktop, the newest read of a terminal of this user.
+over D-Bus; under other Wayland desktops logind's idle hint; X11's screen-saver extension (never
+under Wayland, where opening the X server can block); without a desktop, the newest read of a
+terminal of this user.
 """
 
 from __future__ import annotations
@@ -12,14 +13,12 @@ import ctypes
 import ctypes.util
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-TIMEOUT_S = 2.0
+from nightschool.device.tools import output
 
 
 def idle_seconds(environment: Mapping[str, str] | None = None) -> float | None:
@@ -34,7 +33,7 @@ def _sources(platform: str, environment: Mapping[str, str]) -> Iterable[Callable
     if platform == "darwin":
         return (_mac,)
     if environment.get("WAYLAND_DISPLAY"):
-        return (_gnome,)
+        return (_gnome, lambda: _logind(environment.get("XDG_SESSION_ID", "")))
     if environment.get("DISPLAY"):
         return (_gnome, lambda: _x11(environment["DISPLAY"]))
     return (terminal,)
@@ -66,40 +65,40 @@ def terminal(
     return None if newest is None else (time.time() if now is None else now) - newest
 
 
-def _run(*command: str) -> str | None:
-    """The output of a small tool, or None when it is missing, fails or hangs."""
-    program = shutil.which(command[0])
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(
-            [program, *command[1:]],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
-
-
 def _gnome() -> float | None:
     for name, path in (
         ("org.gnome.Mutter.IdleMonitor", "/org/gnome/Mutter/IdleMonitor/Core"),
         ("org.cinnamon.Muffin.IdleMonitor", "/org/cinnamon/Muffin/IdleMonitor/Core"),
     ):
-        output = _run(
+        said = output(
             "gdbus", "call", "--session", "--timeout", "1", "--dest", name,
             "--object-path", path, "--method", f"{name}.GetIdletime",
-        ) or _run(
+        ) or output(
             "busctl", "--user", "--timeout=1", "call", name, path, name, "GetIdletime",
         )  # fmt: skip
-        milliseconds = parse_bus(output or "")
+        milliseconds = parse_bus(said or "")
         if milliseconds is not None:
             return milliseconds / 1000.0
     return None
+
+
+def _logind(session: str) -> float | None:
+    if not session:
+        return None
+    said = output(
+        "loginctl", "show-session", session, "-p", "IdleHint", "-p", "IdleSinceHint"
+    )  # fmt: skip
+    return parse_logind(said or "", time.time())
+
+
+def parse_logind(text: str, now: float) -> float | None:
+    """Seconds since a session is idle, by logind's microseconds. A session that is not idle says
+    nothing: many desktops never set the hint."""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    since = found.get("IdleSinceHint", "")
+    if found.get("IdleHint") != "yes" or not since.isdigit() or int(since) == 0:
+        return None
+    return max(now - int(since) / 1e6, 0.0)
 
 
 def parse_bus(output: str) -> int | None:
@@ -109,7 +108,7 @@ def parse_bus(output: str) -> int | None:
 
 
 def _mac() -> float | None:
-    return parse_ioreg(_run("ioreg", "-c", "IOHIDSystem", "-d", "4") or "")
+    return parse_ioreg(output("ioreg", "-c", "IOHIDSystem", "-d", "4") or "")
 
 
 def parse_ioreg(output: str) -> float | None:

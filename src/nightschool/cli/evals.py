@@ -1,0 +1,97 @@
+"""`eval retrieval`: how good search is on a data set in BEIR's layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nightschool.children.child import Child
+from nightschool.cli.door import school
+from nightschool.cli.progress import Bar
+from nightschool.cli.show import say, table
+from nightschool.errors import NotFound
+
+group = typer.Typer(help="Measure parts of the system on real data.", no_args_is_help=False)
+RETRIEVAL = "nightschool.lab.retrieval"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="eval")
+
+
+@group.callback(invoke_without_command=True)
+def _group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@group.command("retrieval")
+def retrieval(
+    context: typer.Context,
+    dataset: Annotated[Path, typer.Option(help="A folder with corpus, queries and qrels.")],
+    split: Annotated[str, typer.Option(help="Which judgements: qrels/SPLIT.tsv.")] = "test",
+    work: Annotated[
+        Path | None, typer.Option(help="Where index and results are kept, to go on later.")
+    ] = None,
+    at_least: Annotated[
+        float, typer.Option(help="Bound of the fused nDCG@10, beside that of its parts.")
+    ] = 0.0,
+) -> None:
+    """nDCG@10, recall and MRR of words, meaning and both, and a file with every query.
+
+    The last line is one JSON object; exit 1 when the fused ranking misses a bound.
+    """
+    if not dataset.is_dir():
+        raise NotFound(f"There is no folder {dataset}.", "Name a folder in BEIR's layout.")
+    with school(context) as door, Bar() as bar:
+        name = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:12]
+        place = work or door.home.root / "eval" / f"retrieval-{name}"
+        params = {"dataset": str(dataset.resolve()), "work": str(place), "split": split}
+        child = Child(RETRIEVAL, [str(door.home.root)], log=door.home.logs / "eval.log")
+        found: dict[str, Any] = {}
+        try:
+            child.wait_ready()
+            for message in child.stream("retrieval", params):
+                event = message.get("event") or {}
+                if "stage" in event:
+                    bar(str(event["stage"]), int(event["done"]), int(event["total"]))
+                found = message.get("result", found)
+        finally:
+            child.stop()
+    systems = found["systems"]
+    metrics = list(next(iter(systems.values())))
+    table(
+        ("ranking", *metrics),
+        [(name, *(f"{row[m]:.4f}" for m in metrics)) for name, row in systems.items()],
+        right=" ".join(metrics),
+    )
+    say(f"{found['queries']} queries, {found['documents']} documents, {found['passages']} "
+        f"passages, {found['seconds']:.0f} s. Every query: {found['per_query']}")  # fmt: skip
+    checks = _checks(systems, at_least, found["queries"])
+    print(json.dumps({"checks": checks, "result": found}))
+    if not all(check["ok"] for check in checks):
+        raise typer.Exit(1)
+
+
+def _checks(
+    systems: dict[str, dict[str, float]], at_least: float, count: int
+) -> list[dict[str, Any]]:
+    fused = systems["fused"]["ndcg@10"]
+    bounds = [(f"fused nDCG@10 over {part}", systems[part]["ndcg@10"], ">")
+              for part in ("lexical", "dense")]  # fmt: skip
+    if at_least:
+        bounds.append(("fused nDCG@10", at_least, ">="))
+    return [
+        {
+            "name": name,
+            "value": round(fused, 4),
+            "bound": f"{sign} {bound:.4f}",
+            "ok": fused > bound if sign == ">" else fused >= bound,
+            "n": count,
+        }
+        for name, bound, sign in bounds
+    ]
