@@ -254,10 +254,12 @@ def test_nonsense_requests_are_refused_in_words(runtime: Runtime) -> None:
         assert caught.value.remedy
 
 
-def test_a_question_longer_than_the_context_is_refused_or_declined(runtime: Runtime) -> None:
-    with pytest.raises(UsageError, match="limit"):
-        runtime.chat([("user", "word " * 3000)], mode="raw")
-    assert runtime.ask("hull " * 3000).text
+def test_a_question_longer_than_the_context_is_refused_with_the_limit(runtime: Runtime) -> None:
+    for mode in ("raw", "auto"):
+        with pytest.raises(UsageError, match="the limit is 1023"):
+            runtime.chat([("user", "hull " * 3000)], mode=mode)
+        with pytest.raises(UsageError, match="the limit is 1023"):
+            runtime.ask("hull " * 3000, mode=mode)
 
 
 # -- versions ------------------------------------------------------------------------------------

@@ -284,6 +284,7 @@ def test_a_new_title_gives_its_passages_new_vectors(
     after = dict(index.search(query, 9))
     (changed,) = [number for number in after if abs(after[number] - before[number]) > 1e-6]
     assert after[changed] > before[changed] + 0.2
+    assert index.builds == 1, "nothing else was built again"
 
 
 def test_the_cache_of_another_database_is_not_taken(

@@ -255,7 +255,7 @@ def test_terminal_codes_and_invisible_characters_do_not_survive() -> None:
         (b"\x7fELF\x02\x01", "n.txt", "not text"),
         (bytes(range(256)) * 40, "n.txt", "not text"),
         (b"PK\x03\x04 a zip", "n.md", "not text"),
-        (b"x", "n.docx", "type .docx is not read"),
+        (b"x", "n.docm.bak", "type .bak is not read"),
         (b"x", "LICENSE", "without a type"),
         (b"%PDF-1.4 cut", "n.pdf", "damaged or cut off"),
         (pdf(["Enough text to be worth reading."])[:300], "n.pdf", "damaged or cut off"),

@@ -18,7 +18,17 @@ from mcp.client.streamable_http import streamable_http_client
 
 from service_harness import Service, service
 
-TOOLS = {"search", "ask", "remember", "status", "learn", "versions", "rollback"}
+TOOLS = {
+    "search",
+    "ask",
+    "remember",
+    "feedback",
+    "status",
+    "learn",
+    "versions",
+    "rollback",
+    "forget",
+}
 COMMAND = ("-c", "from nightschool.cli.main import run; run(['mcp'])")
 
 
@@ -60,12 +70,20 @@ async def _walk(door: Service, transport: str, mode: str) -> None:
             assert tool.annotations is not None
             assert tool.annotations.read_only_hint is not None
             assert tool.annotations.destructive_hint is not None
+        assert {tool.name for tool in listed if tool.annotations.destructive_hint} == {
+            "rollback",
+            "forget",
+        }
         found = await client.call_tool("search", {"query": "boiler service", "k": 3})
         assert not found.is_error
         assert "Boiler.md" in found.structured_content["hits"][0]["place"]
         answer = await client.call_tool("ask", {"question": "Who serviced the boiler?"})
         assert "Brandreth" in answer.structured_content["text"]
         assert answer.structured_content["citations"]
+        judged = {"answer": answer.structured_content["id"], "verdict": "up"}
+        assert not (await client.call_tool("feedback", judged)).is_error
+        unknown = await client.call_tool("feedback", {"answer": "v0/987654", "verdict": "up"})
+        assert unknown.is_error
         word = f"zephyrine{transport}{mode.replace('-', '')}"
         note = await client.call_tool(
             "remember", {"text": f"The password hint is {word}.", "title": f"Hint {word}"}
@@ -73,6 +91,15 @@ async def _walk(door: Service, transport: str, mode: str) -> None:
         assert note.structured_content["findable"], note
         again = await client.call_tool("search", {"query": word})
         assert any(word in hit["text"] for hit in again.structured_content["hits"])
+        named = {"what": note.structured_content["path"]}
+        proposed = (await client.call_tool("forget", named)).structured_content
+        assert not proposed["done"] and len(proposed["files"]) == 1
+        still = await client.call_tool("search", {"query": word})
+        assert any(word in hit["text"] for hit in still.structured_content["hits"])
+        done = (await client.call_tool("forget", {**named, "confirmed": True})).structured_content
+        assert done["done"] and done["receipt"]
+        gone = await client.call_tool("search", {"query": word})
+        assert not any(word in hit["text"] for hit in gone.structured_content["hits"])
         status = await client.call_tool("status", {})
         assert status.structured_content["state"] == "ready"
         assert status.structured_content["night"]

@@ -28,15 +28,15 @@ from nightschool.ports import Progress, silent
 from nightschool.records import (
     Answer,
     Chunk,
-    Citation,
     Document,
-    Figure,
+    FactItem,
+    Feedback,
     FileStatus,
     Hit,
-    Locator,
     Outcome,
     Pair,
     PairKind,
+    Receipt,
     Root,
     Run,
     Scorecard,
@@ -44,8 +44,11 @@ from nightschool.records import (
     Verdict,
     Version,
 )
-from nightschool.registry import pointer, versions
-from nightschool.store import documents, pairs, runs
+from nightschool.registry import erase, forget, pointer, versions
+from nightschool.registry.request import Forgetting, request
+from nightschool.sources import kinds
+from nightschool.sources.roots import require_folder
+from nightschool.store import documents, feedback, pairs, receipts, review, runs, schedule
 from nightschool.store.db import Store, open_store
 
 ENGINE = "nightschool.engine.main"
@@ -62,7 +65,7 @@ class Night:
 
     `version` is the number that was given, promoted or held; `facts` of `available` fit the
     budget; `pairs` counts by split; `plan` holds the settings of `records.Plan`; `asked` are the
-    hidden questions on those facts (dry run only).
+    hidden questions on those facts and `estimate` its memory and time (dry run only).
     """
 
     run_id: int
@@ -76,6 +79,7 @@ class Night:
     available: int = 0
     pairs: dict[str, int] | None = None
     asked: tuple[str, ...] = ()
+    estimate: dict[str, Any] | None = None
 
 
 class Nightschool:
@@ -130,22 +134,14 @@ class Nightschool:
         Returns the intake's report (see `intake.IntakeReport`). Raises NotFound when there is no
         such folder, SourceError when it cannot be read, and then changes nothing.
         """
-        path = Path(folder).expanduser().absolute()
-        path = path.resolve() if path.exists() else path
-        if not path.exists():
-            raise NotFound(f"There is no folder {path}.", "Check the path.")
-        if not path.is_dir():
-            raise UsageError(f"{path} is not a folder.", "Watch the folder it lies in.")
-        if path.is_relative_to(self.home.root.resolve()) and path != self.home.notes.resolve():
-            raise UsageError(f"{path} is Nightschool's own home.", "Watch a folder of yours.")
-        try:
-            next(path.iterdir(), None)
-        except OSError as error:
-            raise SourceError(
-                f"{path} cannot be read: {error.strerror or error}.", "Check its permissions."
-            ) from error
-        root = documents.add_root(self.store, str(path), learn=learn)
+        path = self.folder(folder)
+        source = kinds.recognise(path).name
+        root = documents.add_root(self.store, str(path), learn=learn, source=source)
         return self._take_in(root, progress)
+
+    def folder(self, given: str | os.PathLike[str]) -> Path:
+        """The folder to watch, resolved. Raises NotFound, UsageError or SourceError."""
+        return require_folder(given, self.home)
 
     def unwatch(self, folder: str | os.PathLike[str]) -> Root:
         """Stop watching; its files leave index and practice at once. Raises NotFound."""
@@ -198,13 +194,37 @@ class Nightschool:
             raise UsageError(f"{status!r} is no file status.", f"One of: {', '.join(FileStatus)}.")
         return [item for item in found if item.status == status]
 
+    # -- forgetting -----------------------------------------------------------------------------
+
+    def forget(self, what: str, *, confirmed: bool = False, dry_run: bool = False) -> Forgetting:
+        """Forget a file (path, `#12`); when `confirmed`, a folder or all files that hold words.
+
+        The receipt says what went and until when it can be undone. Raises NotFound.
+        """
+        rules = self.settings.forget
+        return request(self.home, self.store, what, rules, confirmed=confirmed, dry_run=dry_run)
+
+    def undo(self, number: int, *, progress: Progress = silent) -> Receipt:
+        """Take a `forget` back within its grace period, and read its files again."""
+        receipt = forget.undo(self.home, self.store, number)
+        self.refresh(progress)
+        return receipt
+
+    def receipts(self, limit: int = 100) -> list[Receipt]:
+        """What was forgotten or deleted, newest first."""
+        return receipts.receipts(self.store, limit)
+
+    def vacuum(self, *, now: bool = False) -> erase.Vacuum:
+        """Leave no bytes of what was forgotten; `now` does not wait for the grace periods."""
+        return erase.vacuum(self.home, self.store, now=now)
+
     # -- answers --------------------------------------------------------------------------------
 
     def search(self, query: str, k: int = 8, *, progress: Progress = silent) -> list[Hit]:
         """The best `k` passages for `query`, best first."""
         self._need_index(progress)
         found = self.engine().call("search", {"query": query, "k": k})
-        return [_hit(item) for item in found]
+        return [Hit.of(item) for item in found]
 
     def ask(
         self,
@@ -233,7 +253,7 @@ class Nightschool:
                 on_text(message["event"]["delta"])
             if "result" in message:
                 result = message["result"]
-        return _answer(result)
+        return Answer.of(result)
 
     def engine(self) -> Child:
         """The engine child, started at the first question."""
@@ -251,20 +271,20 @@ class Nightschool:
         dry_run: bool = False,
         seed: int | None = None,
         minutes: float | None = None,
+        recipe: str | None = None,
         progress: Progress = silent,
         on_note: Callable[[str], None] | None = None,
     ) -> Night:
         """One night now: practise, examine, and promote, hold or reject.
 
-        `minutes` bounds the training itself (exams come on top). `dry_run` plans and counts, and
-        changes nothing. Raises TooLittle when there is too little to learn or to examine.
+        `minutes` bounds the training itself (exams come on top), `recipe` says how to train
+        (default: `learn.recipe`). `dry_run` plans and counts, and changes nothing. Raises
+        TooLittle when there is too little to learn or to examine.
         """
-        if minutes is not None and minutes <= 0:
-            raise UsageError("A night of no minutes teaches nothing.", "Give --minutes above 0.")
+        self.check_minutes(minutes)
         self._need_index(progress)
-        plan: dict[str, Any] = {}
-        if seed is not None:
-            plan["seed"] = seed
+        given = {"seed": seed, "recipe": recipe}
+        plan: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if minutes is not None:
             plan["budget_s"] = minutes * 60.0
         self.rest()
@@ -283,6 +303,27 @@ class Nightschool:
         finally:
             child.stop(CHECKPOINT_S)
         return _night(result)
+
+    @staticmethod
+    def check_minutes(minutes: float | None) -> None:
+        """Raises UsageError when a night of so many minutes makes no sense."""
+        if minutes is not None and minutes <= 0:
+            raise UsageError("A night of no minutes teaches nothing.", "Give --minutes above 0.")
+
+    def nights_allowed(self) -> bool:
+        """Whether the service may start nights by itself."""
+        setting = self.settings.learn.automatic
+        return setting == "yes" or (setting == "ask" and schedule.allowed(self.store))
+
+    def allow_nights(self, yes: bool) -> None:
+        """Say whether the service may start nights. Raises Refused when the settings say it."""
+        setting = self.settings.learn.automatic
+        if setting != "ask":
+            raise Refused(
+                f"The settings decide that: learn.automatic is {setting!r}.",
+                f'Set it to "ask" in {self.home.config}, or remove it.',
+            )
+        schedule.allow(self.store, yes)
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The newest nights first."""
@@ -337,6 +378,26 @@ class Nightschool:
     def pairs(self, split: Split | None = None, kind: PairKind | None = None) -> list[Pair]:
         """The practice pairs that are written, by id."""
         return pairs.all_pairs(self.store, split=split, kind=kind)
+
+    def facts(self, status: str = "", limit: int = 1000) -> list[FactItem]:
+        """The review queue: facts with their status, those that wait first."""
+        return review.facts(self.store, status, limit)
+
+    def decide(self, ids: Iterable[int], status: str) -> list[FactItem]:
+        """The facts of these pairs are `approved`, or `rejected` (also when read again)."""
+        return review.decide(self.store, list(ids), status)
+
+    def edit(self, number: int, *, question: str = "", answer: str = "") -> FactItem:
+        """Reword a pair, or mend its fact's answer with words of the passage; approves it."""
+        return review.edit(self.store, number, question=question, answer=answer)
+
+    def feedback(self, answer: str, verdict: str, correction: str = "") -> Feedback:
+        """Judge an answer (`Answer.id`): `up`, `down`, or `correct` with the right one."""
+        return feedback.give(self.store, answer, verdict, correction)
+
+    def judged(self) -> list[Feedback]:
+        """What was said of answers, newest first."""
+        return feedback.given(self.store)
 
     def passages(self, ids: Iterable[int]) -> dict[int, Chunk]:
         """Passages by id, as citations name them."""
@@ -421,22 +482,6 @@ def _report(
         on_note(str(event["note"]))
 
 
-def _hit(item: Mapping[str, Any]) -> Hit:
-    where = item["locator"]
-    lines = where.get("lines")
-    locator = Locator(
-        where["path"],
-        tuple(where.get("headings") or ()),
-        (int(lines[0]), int(lines[1])) if lines else None,
-        where.get("page"),
-    )
-    return Hit(**{**item, "locator": locator})
-
-
-def _answer(item: Mapping[str, Any]) -> Answer:
-    return Answer(**{**item, "citations": tuple(Citation(**each) for each in item["citations"])})
-
-
 def _night(item: Mapping[str, Any]) -> Night:
     card = item.get("scorecard")
     return Night(
@@ -445,22 +490,11 @@ def _night(item: Mapping[str, Any]) -> Night:
         message=str(item.get("message", "")),
         verdict=Verdict(item["verdict"]) if item.get("verdict") else None,
         version=item.get("version"),
-        scorecard=None if not card else scorecard(card),
+        scorecard=None if not card else Scorecard.of(card),
         plan=item.get("plan"),
         facts=int(item.get("facts") or 0),
         available=int(item.get("available") or 0),
         pairs=item.get("pairs"),
         asked=tuple(item.get("asked") or ()),
-    )
-
-
-def scorecard(item: Mapping[str, Any]) -> Scorecard:
-    """The score card that a run row or a learner's result carries as plain values."""
-    return Scorecard(
-        **{
-            **item,
-            "verdict": Verdict(item["verdict"]),
-            "reasons": tuple(item["reasons"]),
-            "figures": tuple(Figure(**each) for each in item["figures"]),
-        }
+        estimate=item.get("estimate"),
     )

@@ -20,6 +20,8 @@ from nightschool.errors import UsageError
 class Learn:
     """When and how a night runs."""
 
+    automatic: str = "ask"
+    """Whether nights start by themselves: `ask` = after `nightschool nights on`, `yes`, `no`."""
     window: str = "22:00-07:00"
     """Local time in which nights may start; may cross midnight."""
     idle_s: int = 300
@@ -32,6 +34,51 @@ class Learn:
     """Fewer new practice pairs than this are not worth a night."""
     threads: int = 0
     """Processor threads of the learner; 0 = all physical cores."""
+    min_battery: int = 0
+    """Percent of charge down to which a night may run on battery; 0 = on mains only."""
+    max_celsius: int = 80
+    """A night starts below this temperature of the processor, and stops 10 degrees above it."""
+    max_others: float = 0.25
+    """A night starts while other programs use less than this share of the processors (or of the
+    graphics card), and stops at twice as much; 1 = never mind them."""
+    languages: str = "en"
+    """Languages that are practised, as ISO codes with commas; texts in others are only searched.
+    Rules write English questions; another language needs a model that writes it."""
+    recipe: str = "lora"
+    """How nights train (docs/method.md): lora, lora_all, rslora, lora_plus, lora_fa, selective,
+    delta_lora, adalora, gralora, vera, tinylora or osf."""
+    distil: float = 0.0
+    """Weight of prompt distillation: the base that sees the passage teaches the answer's
+    distribution, where it reads right; 0 = not used."""
+    preference: float = 0.0
+    """Weight of learning from answers that you liked or disliked (KTO); 0 = not used, liked and
+    corrected answers are practised all the same."""
+    regime: str = "from-base"
+    """Where a night starts: from-base, or continue (from the served version, docs/method.md)."""
+    relearn_days: int = 7
+    """In the regime continue: days until everything is relearned from the base."""
+    merge: str = ""
+    """In the regime continue: propose a merge of the newest versions before relearning: linear,
+    ties, dare or slerp; empty = none."""
+    spend_alpha: bool = False
+    """Make the proof of a gain stricter at every further night on unchanged files, so that trying
+    until one passes does not pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Which practice questions are used."""
+
+    auto_approve: float = 0.0
+    """How sure (0..1) the reader must be of a fact read from a sentence, else it waits for
+    `nightschool pairs review`; 0 = nothing waits, above 1 = everything does."""
+    facts_per_file: int = 40
+    """Most facts taken from one file: no file crowds the others out, or poisons them."""
+    file_share: float = 0.0
+    """Most of a night's facts (a share) that one file may give; 0 = no such limit."""
+    near_duplicates: float = 0.0
+    """Drop a fact whose question shares this much of its words (0..1) with another one's and has
+    the same answer; 0 = only equal questions are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +89,15 @@ class Engine:
     """Seconds after the last question until the engine gives its memory back."""
     threads: int = 0
     """Processor threads of llama.cpp; 0 = all physical cores."""
-    context: int = 1024
-    """Tokens of context, at most what the model was made for."""
+    context: int = 0
+    """Tokens of context, at most what the model was made for; 0 = up to 4096, as memory allows."""
     passages: int = 4
     """Passages put before the model for one question."""
     max_tokens: int = 64
-    """Length limit of an answer, in tokens."""
+    """Length limit of an answer from files, in tokens; the model's own words may have 512 where
+    nobody says otherwise."""
+    keep_answers: int = 200
+    """Answers that are remembered, to be judged with `nightschool feedback`; 0 = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +108,9 @@ class Serve:
     """TCP port on 127.0.0.1."""
     body_limit: int = 1_048_576
     """Largest request body in bytes."""
+    origins: str = ""
+    """Exact origins of web pages that may use the door (with the token), separated by commas, for
+    example http://localhost:3000; empty = none but its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +125,26 @@ class Files:
     """Size and time must be unchanged this long before a changed file is read."""
     parse_timeout_s: float = 30.0
     """Seconds that one file may take to parse."""
+    search: str = "original"
+    """What search and answers see: original, or redacted (secrets and personal data taken out)."""
+    ocr: str = ""
+    """Languages in which Tesseract, when it is installed, reads scanned pages (eng, eng+deu); empty
+    leaves them alone."""
+    personal: str = "redact"
+    """E-mail addresses, phone and identity numbers in what is practised: redact, or learn.
+    Secrets (keys, passwords, card numbers, IBANs) are always taken out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """What happens when a file is deleted or forgotten."""
+
+    grace_s: int = 86_400
+    """Seconds in which it can be undone. Search, practice and the versions that saw the file are
+    cut off at once; only their adapters stay on the disk until then. 0 = no undo."""
+    edits: str = "relearn"
+    """After an edit: relearn = versions that saw the old text stay until the next night; block =
+    they are blocked at once, as after a deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +152,16 @@ class Config:
     """All settings."""
 
     learn: Learn = field(default_factory=Learn)
+    pairs: Pairs = field(default_factory=Pairs)
     engine: Engine = field(default_factory=Engine)
     serve: Serve = field(default_factory=Serve)
     files: Files = field(default_factory=Files)
+    forget: Forget = field(default_factory=Forget)
     model: str = ""
     """The base model's name in the catalogue or path of a GGUF; empty = the starter in the box."""
 
 
-_SECTIONS = ("learn", "engine", "serve", "files")
+_SECTIONS = ("learn", "pairs", "engine", "serve", "files", "forget")
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Config:
@@ -133,10 +208,20 @@ def _merge(current: Any, section: str, given: Mapping[str, Any]) -> Any:
             raise UsageError(f"Unknown setting {section}.{key}.", "See config/default.toml.")
         kind = kinds[key]
         try:
-            changes[key] = kind(value)
+            changes[key] = _switch(value) if kind is bool else kind(value)
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{section}.{key} must be {kind.__name__}, not {value!r}.",
                 "See config/default.toml.",
             ) from error
     return replace(current, **changes)
+
+
+def _switch(value: Any) -> bool:
+    """A TOML boolean, or the environment's words for one. Raises ValueError for anything else."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in known:
+        raise ValueError(value)
+    return known[str(value).lower()]

@@ -11,7 +11,8 @@
     ├── StoreError               exit 1   database: locked, damaged, from a newer version, disk full
     ├── ModelError               exit 1   a model file is missing, foreign, damaged or does not fit
     ├── TrainError               exit 1   training ended without an adapter (NaN, memory, parity)
-    │   └── Interrupted          exit 1   stopped on purpose; resumes from its checkpoint
+    │   ├── Interrupted          exit 1   stopped on purpose; resumes from its checkpoint
+    │   └── Forgotten            exit 1   a file it practised was forgotten; it starts anew
     └── ChildError               exit 1   a heavy child process failed to start, died or hung
 
 Foreign exceptions are translated at the boundary of the folder that calls the library, with
@@ -19,6 +20,8 @@ the cause kept (`raise ... from error`).
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class NightschoolError(Exception):
@@ -91,8 +94,24 @@ class Interrupted(TrainError):
     """Training was stopped on purpose; it resumes from its checkpoint."""
 
 
+class Forgotten(TrainError):
+    """A file that the night practised was forgotten meanwhile; nothing of it is kept."""
+
+
 class ChildError(NightschoolError):
     """A heavy child process failed to start, died, or stopped answering."""
+
+
+def of_disk(error: OSError) -> StoreError | None:
+    """What to say of a write that the disk refused; None when `error` is of another kind."""
+    place = f" that holds {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"The disk{place} is full.", "Free some space and try again.")
+    if error.errno == errno.EROFS:
+        return StoreError(
+            f"The disk{place} can only be read.", "Make it writable, or use another --home."
+        )
+    return None
 
 
 def by_code(code: str, message: str, remedy: str = "") -> NightschoolError:

@@ -37,9 +37,10 @@ from nightschool.models.minilm import WIDTH
 from nightschool.paths import Home
 from nightschool.ports import Embedder, Progress, silent
 from nightschool.records import Change, Document, FileStatus, Kind, Root
+from nightschool.registry import forget
 from nightschool.sources.files import obstacle, resolve
 from nightschool.sources.reconcile import reconcile
-from nightschool.store import documents, state
+from nightschool.store import documents, receipts, state
 from nightschool.store.db import Store, open_store
 
 READER = "reader_version"
@@ -96,20 +97,42 @@ def run_intake(
                     raise
                 report = replace(report, problems=(*report.problems, str(error)))
                 continue
+            gone, later = _gone(store, root, changes)
+            _forget(home, store, root, config, gone)
             for done, change in enumerate(changes):
                 progress("read", done, len(changes))
-                report = _apply(store, root, config, sandbox, change, report)
-            report = replace(report, unchanged=report.unchanged + _unchanged(store, root, changes))
+                if change.kind is not Kind.DELETED:
+                    report = _apply(home, store, root, config, sandbox, change, report)
+            _forget(home, store, root, config, later)
+            report = replace(
+                report,
+                deleted=report.deleted + len(gone) + len(later),
+                unchanged=report.unchanged + _unchanged(store, root, changes),
+            )
             progress("read", len(changes), len(changes))
     if only is None and roots is None and not report.problems:
-        state.put(store, READER, chunk.VERSION)
+        state.put(store, READER, _reader(config.files))
     report = replace(report, embedded=_embed(home, store, embedder, progress))
     return replace(report, seconds=round(time.monotonic() - started, 3))
 
 
 def _sandbox(home: Home, limits: settings.Files) -> Sandbox:
     log = home.logs / "sandbox.log"
-    return Sandbox(log, timeout_s=limits.parse_timeout_s, max_bytes=limits.max_bytes)
+    return Sandbox(
+        log,
+        timeout_s=limits.parse_timeout_s,
+        max_bytes=limits.max_bytes,
+        people=limits.personal != "learn",
+        hide=limits.search == "redacted",
+        ocr=limits.ocr,
+    )
+
+
+def _reader(files: settings.Files) -> int | str:
+    """The way of reading: another version or another redaction reads every file again."""
+    chosen = (files.personal, files.search, files.ocr)
+    usual = chosen == ("redact", "original", "")
+    return chunk.VERSION if usual else " ".join((str(chunk.VERSION), *chosen))
 
 
 def _changes(
@@ -121,7 +144,7 @@ def _changes(
 ) -> list[Change]:
     """The differences, and every other file as well when files are read in a new way."""
     changes = reconcile(store, root, limits, progress, only)
-    if only is not None or state.get(store, READER, chunk.VERSION) == chunk.VERSION:
+    if only is not None or state.get(store, READER, chunk.VERSION) == _reader(limits):
         return changes
     named = {change.path for change in changes} | {change.old_path for change in changes}
     again = [
@@ -132,7 +155,35 @@ def _changes(
     return changes + again
 
 
+def _gone(
+    store: Store, root: Root, changes: Sequence[Change]
+) -> tuple[list[Document], list[Document]]:
+    """The files that are gone: those to take out first, and those to look at last.
+
+    The latter may have been moved over another file (`mv a.md b.md`): whether their content is
+    still there is known once that one was read.
+    """
+    sizes = {change.size for change in changes if change.kind is Kind.MODIFIED}
+    first: list[Document] = []
+    last: list[Document] = []
+    for change in changes:
+        if change.kind is Kind.DELETED:
+            item = documents.by_path(store, root.id, change.path)
+            if item is not None:
+                (last if item.size in sizes else first).append(item)
+    return first, last
+
+
+def _forget(
+    home: Home, store: Store, root: Root, config: settings.Config, gone: Sequence[Document]
+) -> None:
+    """Out of search, practice and the served version at once, all files together."""
+    if gone:
+        forget.deleted(home, store, root.path, gone, config.forget)
+
+
 def _apply(
+    home: Home,
     store: Store,
     root: Root,
     config: settings.Config,
@@ -141,17 +192,16 @@ def _apply(
     report: IntakeReport,
 ) -> IntakeReport:
     """Store one change, in one transaction."""
-    if change.kind is Kind.DELETED:
-        documents.delete(store, root.id, change.path)
-        return replace(report, deleted=report.deleted + 1)
-    if change.kind is Kind.MOVED and change.old_path and _same_format(change):
-        documents.move(
-            store, root.id, change.old_path, change.path, change.mtime_ns, _retitled(store, change)
-        )
-        return replace(report, moved=report.moved + 1)
     if change.kind is Kind.MOVED and change.old_path:
-        documents.delete(store, root.id, change.old_path)
-    written = _read(store, root, config, sandbox, change)
+        title = _retitled(store, change)
+        documents.move(store, root.id, change.old_path, change.path, change.mtime_ns, title)
+        if _same_format(change):
+            return replace(report, moved=report.moved + 1)
+    strict = config.forget.edits == "block" and change.kind is not Kind.ADDED
+    before = documents.by_path(store, root.id, change.path) if strict else None
+    written = _read(home, store, root, config, sandbox, change)
+    if before is not None:
+        forget.edited(home, store, before, root.path, config.forget)
     if written is None:
         return replace(report, skipped=report.skipped + 1)
     report = replace(report, chunks=report.chunks + written)
@@ -161,7 +211,7 @@ def _apply(
 
 
 def _read(
-    store: Store, root: Root, config: settings.Config, sandbox: Sandbox, change: Change
+    home: Home, store: Store, root: Root, config: settings.Config, sandbox: Sandbox, change: Change
 ) -> int | None:
     """Read one file and store it; the number of its passages, or None when it is skipped."""
     folder = Path(root.path)
@@ -174,6 +224,8 @@ def _read(
     reason = obstacle(file, folder, config.files.max_bytes)
     if not reason and format_of(change.path) is None:
         reason = unread(change.path)
+    if receipt := receipts.kept_out(store, root.path, change.path):
+        reason = forget.stays_away(receipt)
     if reason:
         documents.save(store, replace(item, reason=reason), [])
         return None
@@ -182,19 +234,27 @@ def _read(
     except ParseError as error:
         documents.save(store, replace(item, reason=error.message), [])
         return None
-    documents.save(
-        store,
-        replace(
-            item,
-            sha256=reading.sha256,
-            status=FileStatus.INDEXED,
-            reason=reading.note,
-            title=reading.title,
-            format=reading.format,
-            redactions=reading.redactions,
-        ),
-        reading.chunks,
-    )
+    with store.transaction():
+        # Asked again at the last moment: it may have been forgotten while it was being read.
+        receipt = receipts.kept_out(store, root.path, change.path, reading.sha256)
+        if receipt:
+            documents.save(store, replace(item, reason=forget.stays_away(receipt)), [])
+            return None
+        documents.save(
+            store,
+            replace(
+                item,
+                sha256=reading.sha256,
+                status=FileStatus.INDEXED,
+                reason=reading.note,
+                title=reading.title,
+                format=reading.format,
+                redactions=reading.redactions,
+                language=reading.language,
+            ),
+            reading.chunks,
+        )
+    forget.came_back(home, store, reading.sha256)
     return len(reading.chunks)
 
 
@@ -216,7 +276,13 @@ def _unchanged(store: Store, root: Root, changes: Sequence[Change]) -> int:
 
 
 def _embedder(backlog: int, models: Path) -> Embedder:
-    return embedder_for(backlog, models) if backlog >= LARGE_BACKLOG else _small(models)
+    return _large(models) if backlog >= LARGE_BACKLOG else _small(models)
+
+
+@functools.lru_cache(maxsize=1)
+def _large(models: Path) -> Embedder:
+    """Kept, because a long backlog is interrupted for every file that is saved meanwhile."""
+    return embedder_for(LARGE_BACKLOG, models)
 
 
 @functools.lru_cache(maxsize=1)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
+from nightschool.errors import StoreError, of_disk
+
 HOME_VARIABLE = "NIGHTSCHOOL_HOME"
 
 
@@ -82,10 +84,19 @@ class Home:
         return self.root / "token"
 
     def create(self) -> Home:
-        """Make the directories, readable by the user alone. Idempotent."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.models, self.index, self.runs, self.versions, self.logs, self.notes):
-            folder.mkdir(exist_ok=True, mode=0o700)
+        """Make the directories, readable by the user alone. Idempotent. Raises StoreError."""
+        folder = self.root
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (
+                self.models, self.index, self.runs, self.versions, self.logs, self.notes,
+            ):  # fmt: skip
+                folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise of_disk(error) or StoreError(
+                f"{folder} cannot be made a folder: {error.strerror or error}.",
+                "Move away what is there, or use another --home.",
+            ) from error
         return self
 
 

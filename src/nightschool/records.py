@@ -6,6 +6,7 @@ Paths are POSIX, NFC, relative to their watched root, so that a home can move.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -68,17 +69,22 @@ class Outcome(StrEnum):
     NAN = "nan"
     OUT_OF_MEMORY = "out_of_memory"
     PARITY_FAILED = "parity_failed"
+    FORGOTTEN = "forgotten"  # a file it practised was forgotten meanwhile
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A watched folder. `learn=False` means search only, never learn."""
+    """A watched folder. `learn=False` means search only, never learn.
+
+    `source` names what kind of place it is (`sources.kinds`): it decides which files are read.
+    """
 
     path: str
     learn: bool = True
     id: int = 0
     added_at: str = ""
+    source: str = "folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +104,33 @@ class Locator:
     """Where a chunk stands, in terms a person can follow.
 
     `lines` are 1-based and inclusive; `page` is 1-based; `headings` run from the title down.
+    `place` is the format's own word where it has neither: `slide 3`, `Costs!A2:D9`, `cell 4`,
+    `message <id>`.
     """
 
     path: str
     headings: tuple[str, ...] = ()
     lines: tuple[int, int] | None = None
     page: int | None = None
+    place: str = ""
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Locator:
+        """The locator that was written as a JSON object."""
+        lines = raw.get("lines")
+        return cls(
+            str(raw["path"]),
+            tuple(raw.get("headings") or ()),
+            (int(lines[0]), int(lines[1])) if lines else None,
+            raw.get("page"),
+            str(raw.get("place") or ""),
+        )
 
     def __str__(self) -> str:
         where = ""
-        if self.page is not None:
+        if self.place:
+            where = f" {self.place}"
+        elif self.page is not None:
             where = f" p. {self.page}"
         elif self.lines is not None:
             first, last = self.lines
@@ -130,7 +153,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file as the store knows it. `sha256` is that of the bytes on disk."""
+    """One file as the store knows it. `sha256` is that of the bytes on disk.
+
+    `waiting` counts passages that have no vector yet and are found by their words only;
+    `last_seen` is when the file was last found on the disk as it is known.
+    """
 
     root_id: int
     path: str
@@ -147,6 +174,10 @@ class Document:
     learned_in: tuple[int, ...] = ()
     updated_at: str = ""
     id: int = 0
+    language: str = ""
+    """ISO 639-1, empty when unknown."""
+    waiting: int = 0
+    last_seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +192,11 @@ class Hit:
     lexical_rank: int | None = None
     dense_rank: int | None = None
     similarity: float | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Hit:
+        """The hit that a process gave as plain values."""
+        return cls(**{**raw, "locator": Locator.of(raw["locator"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +230,10 @@ class Plan:
     abstaining), `budget_s` bounds the training loop (wall seconds), `learning_rate` is AdamW's,
     `replay` the share of replayed items in every batch, `kl` and `kl_text` the weights of
     KL(base‖student) per rehearsed answer and per token of plain text, `scales` the adapter
-    scales the gate may fall back to, `facts` how many are learned by heart (0 = all).
+    scales the gate may fall back to, `facts` how many are learned by heart (0 = all), `layers`
+    those that the recipe `selective` trains (empty = the upper half), `start` where practice
+    begins: `base`, `parent` or `merge:METHOD` (see `regime`), `distil` and `preference` weigh two
+    more losses (see `train.loop`).
     """
 
     hypothesis: str = "practice closed-book facts with replay of the base's own abilities"
@@ -208,11 +247,15 @@ class Plan:
     replay: float = 0.34
     kl: float = 2.0
     kl_text: float = 4.0
+    distil: float = 0.0
+    preference: float = 0.0
     context_share: float = 0.15
     seed: int = 1
     budget_s: float = 240.0
     scales: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.65, 0.5)
     parent: int = 0
+    start: str = "base"
+    layers: tuple[int, ...] = ()
     writer: str = "rules"
     expected: str = "closed-book recall rises; reading, abstention and general text stay"
 
@@ -246,6 +289,18 @@ class Scorecard:
     scale: float = 1.0
     candidate: str = ""
     reference: str = ""
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Scorecard:
+        """The score card that a run's row or a learner's result carries as plain values."""
+        return cls(
+            **{
+                **raw,
+                "verdict": Verdict(raw["verdict"]),
+                "reasons": tuple(raw["reasons"]),
+                "figures": tuple(Figure(**each) for each in raw["figures"]),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +338,61 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgottenFile:
+    """One file that was forgotten: its content hash, what went with it, and copies that stay.
+
+    `copies` are files with the same bytes that are still indexed. `removed` says that the file
+    itself was deleted too (only notes that Nightschool wrote).
+    """
+
+    root: str
+    path: str
+    sha256: str
+    passages: int = 0
+    pairs: int = 0
+    document_id: int = 0
+    copies: tuple[str, ...] = ()
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedVersion:
+    """A version that had seen a forgotten file: its status before, its night, its adapter."""
+
+    number: int
+    status: str
+    run_id: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was forgotten, when, and what that did.
+
+    `kind` is `deleted` (the file went away), `asked` (`forget`), or `edited`. `nights` were ended
+    because they practised it. Until `grace_until` it can be undone, and the blocked versions'
+    adapters stay on the disk; `erased` lists what `vacuum` removed. `sha256` is that of the facts
+    (kind, target, time, files, versions, nights, what was served) as canonical JSON.
+    """
+
+    kind: str
+    target: str
+    at: str
+    files: tuple[ForgottenFile, ...]
+    versions: tuple[BlockedVersion, ...] = ()
+    nights: tuple[int, ...] = ()
+    served_before: int = 0
+    served_after: int = 0
+    relearn: bool = False
+    grace_until: str = ""
+    sha256: str = ""
+    undone_at: str = ""
+    erased_at: str = ""
+    erased: dict[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """A passage an answer rests on: mark `[1]`, locator, and the quoted sentence."""
 
@@ -311,3 +421,39 @@ class Answer:
     generated: str = ""
     tokens: int = 0
     seconds: float = 0.0
+    id: str = ""
+    """Its name for feedback, `v3/17`; empty when answers are not remembered."""
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Answer:
+        """The answer that a process gave as plain values."""
+        return cls(**{**raw, "citations": tuple(Citation(**each) for each in raw["citations"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the user said of an answer: `up`, `down`, or `correct` with the right answer."""
+
+    answer: str
+    question: str
+    text: str
+    verdict: str
+    correction: str
+    at: str
+    version: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactItem:
+    """One fact of the review queue: its plain question, and how many `wordings` go with it."""
+
+    id: int
+    question: str
+    answer: str
+    evidence: str
+    writer: str
+    status: str
+    wordings: int
+    path: str
+    root: str

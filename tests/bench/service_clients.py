@@ -25,7 +25,8 @@ from mcp.client.streamable_http import streamable_http_client  # noqa: E402
 from bench_report import Report, arguments, percentile  # noqa: E402
 from service_harness import Service, copy_vault, service  # noqa: E402
 
-TOOLS = {"search", "ask", "remember", "status", "learn", "versions", "rollback"}
+TOOLS = {"search", "ask", "remember", "feedback", "status", "learn", "versions", "rollback",
+         "forget"}  # fmt: skip
 COMMAND = ["-c", "from nightschool.cli.main import run; run(['mcp'])"]
 QUESTIONS = (
     "When was the boiler serviced?",

@@ -1,6 +1,7 @@
 """What the resident process costs: libraries, memory under traffic, processor time when idle.
 
     python tests/bench/service_footprint.py [--quick] [--traffic SECONDS] [--idle SECONDS]
+                                            [--pause SECONDS]
 
 Full: an hour of traffic and ten idle minutes. Quick: one minute each.
 """
@@ -50,8 +51,8 @@ async def mcp_round(door: Service) -> None:
             await client.call_tool("status", {})
 
 
-def traffic(report: Report, door: Service, folder: Path, seconds: float) -> int:
-    """A mix of everything, a few times a second, for so long; the number of requests."""
+def traffic(report: Report, door: Service, folder: Path, seconds: float, pause: float) -> int:
+    """A mix of everything, again and again, for so long; the number of requests."""
     ends = time.monotonic() + seconds
     count = 0
     minute = 0
@@ -79,28 +80,39 @@ def traffic(report: Report, door: Service, folder: Path, seconds: float) -> int:
                 minute = now
                 held = process.memory_info().rss / 1e6
                 report.say(f"       {count} requests, daemon {held:.1f} MB")
-            time.sleep(0.5)
+            time.sleep(pause)
     return count
 
 
-def idle_share(report: Report, door: Service, seconds: float) -> float:
-    """Processor time of the daemon as a share of one core while nothing happens."""
+def wakeups(pid: int) -> int:
+    """How often the threads of a process went to sleep by themselves, and so were woken up."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        lines = status.read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
+    return total
+
+
+def idle_share(report: Report, door: Service, seconds: float) -> tuple[float, float]:
+    """What the daemon does while nothing happens: its share of one core, wake-ups a second."""
     assert door.process is not None
     process = psutil.Process(door.process.pid)
-    before = process.cpu_times()
+    before, woken = process.cpu_times(), wakeups(process.pid)
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         time.sleep(min(60.0, seconds))
         report.say(f"       idle for {time.monotonic() - began:.0f} s")
     after = process.cpu_times()
     used = after.user + after.system - before.user - before.system
-    return used / (time.monotonic() - began)
+    passed = time.monotonic() - began
+    return used / passed, (wakeups(process.pid) - woken) / passed
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--traffic", type=float, help="seconds of traffic")
     parser.add_argument("--idle", type=float, help="idle seconds")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between two rounds")
     options = parser.parse_args()
     traffic_s = options.traffic or (60.0 if options.quick else 3600.0)
     idle_s = options.idle or (60.0 if options.quick else 600.0)
@@ -115,7 +127,7 @@ def main() -> None:
     with service(environment=environment) as door, tempfile.TemporaryDirectory() as temporary:
         folder = copy_vault(Path(temporary))
         door.watch(folder)
-        count = traffic(report, door, folder, traffic_s)
+        count = traffic(report, door, folder, traffic_s, options.pause)
         assert door.process is not None
         held = psutil.Process(door.process.pid).memory_info().rss / 1e6
         report.at_most("rss_mb_after_traffic", held, 100.0, count)
@@ -129,8 +141,9 @@ def main() -> None:
 
         until(all_asleep, 240, "all children gave their memory back", 2.0)
         time.sleep(5)
-        share = idle_share(report, door, idle_s)
+        share, woken = idle_share(report, door, idle_s)
         report.at_most("idle_percent_of_a_core", 100 * share, 0.2, round(idle_s))
+        report.at_most("idle_wakeups_a_second", woken, 25.0, round(idle_s))
     report.finish()
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import random
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,37 @@ def said(door: Service, model: str, question: str) -> tuple[str, int]:
     return text, version
 
 
+@dataclass
+class Served:
+    """Each switch: when it was asked for, when that was answered, and to which version.
+
+    The version before may answer until the switch was answered, the new one from the moment it was
+    asked for; after that only the new one.
+    """
+
+    switches: list[tuple[float, float, int]]
+
+    @property
+    def last(self) -> int:
+        return self.switches[-1][2]
+
+    def begin(self, version: int) -> None:
+        self.switches.append((time.monotonic(), math.inf, version))
+
+    def end(self) -> None:
+        asked, _, version = self.switches[-1]
+        self.switches[-1] = (asked, time.monotonic(), version)
+
+    def between(self, began: float, ended: float) -> set[int]:
+        """The versions that may have answered a request of that time."""
+        until = [answered for _, answered, _ in self.switches[1:]] + [math.inf]
+        return {
+            version
+            for (asked, _, version), over in zip(self.switches, until, strict=True)
+            if asked <= ended and over >= began
+        }
+
+
 def switches(report: Report, door: Service, numbers: list[int], count: int, clients: int) -> None:
     """`count` switches while `clients` stream: each answer is wholly of one served version."""
     choices = [0, *numbers]
@@ -172,7 +205,7 @@ def switches(report: Report, door: Service, numbers: list[int], count: int, clie
     }
     distinct = len({tuple(truth[(n, q)] for q in QUESTIONS) for n in choices})
     report.exactly("versions_that_speak_differently", distinct, 3, len(truth))
-    history: list[tuple[float, int]] = [(time.monotonic(), door.status()["serving"]["version"])]
+    history = Served([(0.0, 0.0, door.status()["serving"]["version"])])
     failed: list[str] = []
     wrong: list[str] = []
     answers = 0
@@ -194,8 +227,7 @@ def switches(report: Report, door: Service, numbers: list[int], count: int, clie
             ended = time.monotonic()
             with lock:
                 answers += 1
-                current = {v for at, v in history if began <= at <= ended}
-                current.add([v for at, v in history if at <= began][-1])
+                current = history.between(began, ended)
                 if version not in current or text != truth[(version, question)]:
                     wrong.append(f"{version} of {current}: {text!r}")
 
@@ -205,10 +237,12 @@ def switches(report: Report, door: Service, numbers: list[int], count: int, clie
     rng = random.Random(7)
     try:
         for number in range(count):
-            target = rng.choice([n for n in choices if n != history[-1][1]])
+            target = rng.choice([n for n in choices if n != history.last])
             with lock:
-                history.append((time.monotonic(), target))  # from here on it may be served
+                history.begin(target)
             reply = door.request("POST", "/ns/use", {"version": target})
+            with lock:
+                history.end()
             if reply.status != 200:
                 failed.append(f"use {target}: {reply.status}")
             time.sleep(rng.uniform(0.0, 0.15))

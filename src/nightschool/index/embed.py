@@ -51,6 +51,11 @@ class QuickMiniLM:
         """float32 `[len(texts), 384]`, rows of length 1."""
         return self._encoder.embed(texts)
 
+    def count(self, texts: Sequence[str]) -> int:
+        """How many tokens of `texts` are encoded, with the two that frame each; cut ones are not
+        counted."""
+        return self._encoder.count(texts)
+
     def close(self) -> None:
         self._encoder.close()
 
@@ -111,7 +116,7 @@ def embed_backlog(store: Store, embedder: Embedder, progress: Progress = silent)
 
     total = documents.backlog(store, embedder.name)
     done = 0
-    while batch := documents.without_vector(store, embedder.name, 4 * BATCH):
+    while batch := documents.without_vector(store, embedder.name, 2 * BATCH):
         progress("embed", done, total)
         rows = embedder.embed(
             [_input(title, item.locator.headings, item.text) for title, item in batch]

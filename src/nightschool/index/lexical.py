@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from nightschool.store import documents
 from nightschool.store.db import Store
@@ -126,9 +127,12 @@ def expression(query: str) -> str:
     return " OR ".join(f'"{term}"' for term in terms(query))
 
 
-def search(store: Store, query: str, limit: int) -> list[int]:
-    """Chunk ids, best first. BM25 weighs rare words up, so any-of needs no all-of beside it."""
+def search(store: Store, query: str, limit: int, among: Sequence[int] | None = None) -> list[int]:
+    """Chunk ids, best first. BM25 weighs rare words up, so any-of needs no all-of beside it.
+
+    With `among`, only passages of these files.
+    """
     wanted = expression(query)
     if not wanted:
         return []
-    return [chunk_id for chunk_id, _ in documents.match(store, wanted, limit)]
+    return [chunk_id for chunk_id, _ in documents.match(store, wanted, limit, among)]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from nightschool.errors import ModelError
 from nightschool.index import lexical
 from nightschool.index.fuse import diverse, fuse
+from nightschool.index.query import parse
 from nightschool.index.vectors import VectorIndex
 from nightschool.paths import Home
 from nightschool.ports import Embedder
 from nightschool.records import Hit
-from nightschool.store import documents
+from nightschool.store import choosing, documents
 from nightschool.store.db import Store
 
 CANDIDATES = 50
 """How far down each ranking is read, at least."""
+REMEMBERED = 64
+"""Answered queries that are kept, until the index changes."""
 PER_DOCUMENT = 3
 """Passages of one file that come before those of other files."""
 
@@ -32,6 +35,8 @@ class Search:
         self._store = store
         self._embedder = embedder
         self._per_document = per_document
+        self._answers: dict[tuple[str, int], list[Hit]] = {}
+        self._generation = -1
         self._failure = "" if embedder is not None else "no embedder is loaded"
         self.vectors = (
             VectorIndex(store, home.index, embedder.name, embedder.dim)
@@ -53,12 +58,39 @@ class Search:
         return f"{waiting} passages wait for their vectors and are found by words only."
 
     def search(self, query: str, k: int = 8) -> list[Hit]:
-        """The best `k` passages, best first; empty for a query without words."""
+        """The best `k` passages, best first; empty for a query without words.
+
+        `query` may hold filters (see `index.query`). The same query is answered from memory until
+        anything in the index changes.
+        """
         if k < 1 or not query.strip():
             return []
+        generation = documents.generation(self._store)
+        if generation != self._generation:  # nothing that was forgotten may linger here
+            self._answers.clear()
+            self._generation = generation
+        known = self._answers.get((query, k))
+        if known is None:
+            known = self._search(query, k)
+            if not self._failure:
+                self._answers[(query, k)] = known
+                if len(self._answers) > REMEMBERED:
+                    self._answers.pop(next(iter(self._answers)))
+        return list(known)
+
+    def _search(self, typed: str, k: int) -> list[Hit]:
+        asked = parse(typed)
+        among = None
+        if asked.filtered:
+            among = choosing.chosen(
+                self._store, asked.folders, asked.types, asked.after_ns, asked.before_ns
+            )
+        query = asked.text
+        if not query:
+            return []
         depth = max(CANDIDATES, 4 * k)
-        words = lexical.search(self._store, query, depth)
-        near = self._dense(query, depth)
+        words = lexical.search(self._store, query, depth, among)
+        near = self._dense(query, depth, among)
         similarity = dict(near)
         dense = [number for number, _ in near]
         ranked = fuse([words, dense])
@@ -81,7 +113,7 @@ class Search:
             for number, score in diverse(ranked, owner, self._per_document)[:k]
         ]
 
-    def _dense(self, query: str, depth: int) -> list[tuple[int, float]]:
+    def _dense(self, query: str, depth: int, among: list[int] | None) -> list[tuple[int, float]]:
         if self._embedder is None or self.vectors is None:
             return []
         self.vectors.refresh()
@@ -93,4 +125,5 @@ class Search:
             self._failure = error.message.rstrip(".")
             return []
         self._failure = ""
-        return self.vectors.search(vector, depth)
+        inside = None if among is None else choosing.chunk_ids(self._store, among)
+        return self.vectors.search(vector, depth, inside)

@@ -2,8 +2,8 @@
 
 The vectors in SQLite are the truth. The file has a sidecar with the database's name, the generation
 it was made at, and the file's SHA-256. What is damaged or of another database is built again, what
-is stale is brought in step by the difference of ids (ids are never used twice; `documents.epoch`
-changes when a passage got another vector). Only bytes whose hash matches are given to FAISS, whose
+is stale is brought in step by the difference of ids (ids are never used twice; `store.epochs` knows
+which passages got another vector). Only bytes whose hash matches are given to FAISS, whose
 reader trusts its input.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nightschool.errors import StoreError
-from nightschool.store import documents
+from nightschool.store import documents, epochs
 from nightschool.store.db import Store
 
 if TYPE_CHECKING:
@@ -63,12 +63,13 @@ class VectorIndex:
 
         Costs one small query when nothing changed. Only a rebuild is written to the file at once.
         """
-        generation, epoch = documents.generation(self._store), documents.epoch(self._store)
+        generation, epoch = documents.generation(self._store), epochs.epoch(self._store)
         if self._index is None:
             self._load()
         if self._index is not None and generation == self._generation:
             return
-        if self._index is None or epoch != self._epoch or not self._update():
+        renewed = epochs.renewed_since(self._store, self._epoch)
+        if self._index is None or renewed is None or not self._update(renewed):
             self._build()
             self._generation, self._epoch = generation, epoch
             self.save()
@@ -103,11 +104,18 @@ class VectorIndex:
             ) from error
         self._saved = self._generation
 
-    def search(self, vector: Floats, limit: int) -> list[tuple[int, float]]:
-        """`(chunk id, cosine)`, best first; `vector` is float32 `[dim]` of length 1."""
+    def search(
+        self, vector: Floats, limit: int, among: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """`(chunk id, cosine)`, best first; `vector` is float32 `[dim]` of length 1.
+
+        With `among` (ascending chunk ids), only these are compared, every one of them.
+        """
         self.refresh()
         if not len(self) or limit < 1:
             return []
+        if among is not None:
+            return self._exactly(vector, limit, among)
         query = np.ascontiguousarray(vector.reshape(1, -1), dtype=np.float32)
         scores, ids = self._index.search(query, min(limit, len(self)))
         return [
@@ -115,6 +123,13 @@ class VectorIndex:
             for number, score in zip(ids[0], scores[0], strict=True)
             if number >= 0
         ]
+
+    def _exactly(self, vector: Floats, limit: int, among: Sequence[int]) -> list[tuple[int, float]]:
+        """A filter leaves few passages, often none of those an approximate search would visit."""
+        ids, matrix = self._matrix(list(among))
+        scores = matrix @ vector.reshape(-1).astype(np.float32)
+        best = np.argsort(-scores, kind="stable")[:limit]
+        return [(int(ids[place]), float(scores[place])) for place in best]
 
     def _load(self) -> None:
         """Take the cache file if it is undamaged and of this database, of whatever generation."""
@@ -139,11 +154,12 @@ class VectorIndex:
             self._index, self._ids = index, _ids_in(index)
             self._epoch, self._generation, self._saved = epoch, generation, generation
 
-    def _update(self) -> bool:
-        """Take out what is gone and add what is new; False when a rebuild is better."""
+    def _update(self, renewed: Sequence[int]) -> bool:
+        """Take out what is gone or `renewed`, add what is new; False when a rebuild is better."""
         there = np.array(documents.vector_ids(self._store, self._embedder), dtype=np.int64)
-        gone = np.setdiff1d(self._ids, there, assume_unique=True)
-        new = np.setdiff1d(there, self._ids, assume_unique=True)
+        kept = np.setdiff1d(self._ids, np.array(renewed, dtype=np.int64), assume_unique=True)
+        gone = np.setdiff1d(self._ids, np.intersect1d(kept, there, assume_unique=True))
+        new = np.setdiff1d(there, kept, assume_unique=True)
         listed = hasattr(self._index, "nprobe")
         if listed != (len(there) >= self._flat_below) or len(gone) + len(new) > len(there) // 2:
             return not len(gone) + len(new)

@@ -17,6 +17,7 @@ class BlockKind(StrEnum):
     TABLE = "table"
     CODE = "code"
     FRONT = "front-matter"
+    SCOPE = "scope"  # a heading that is no text of its own: a definition's name, a mail's subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Block:
     `marks` are `(offset, line)` pairs by offset: from that character on, the text stands on that
     1-based line of the file. Empty where the format has no lines. `page` is 1-based. `level` is
     that of a heading (1 = highest). `header` counts the lines at the top of a table that each of
-    its pieces repeats.
+    its pieces repeats. `place` is the format's own word for where it stands (`slide 3`); with
+    `columns` (first, last) it is a sheet, and the lines are its rows.
     """
 
     kind: BlockKind
@@ -35,6 +37,8 @@ class Block:
     page: int | None = None
     level: int = 0
     header: int = 0
+    place: str = ""
+    columns: tuple[str, str] | None = None
 
     def lines(self, start: int = 0, end: int | None = None) -> tuple[int, int] | None:
         """First and last line of `text[start:end]`, inclusive."""

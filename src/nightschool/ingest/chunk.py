@@ -2,7 +2,7 @@
 
 A note of up to `MAX_TOKENS` is one passage. A longer one is cut at its top headings, then packed
 block by block; a block that is too long by itself is cut between rows (a table repeats its head),
-lines or sentences. No passage crosses a top heading or a page.
+lines or sentences. No passage crosses a top heading, a page, a message or a definition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from nightschool.ingest.blocks import Block, BlockKind
 from nightschool.records import Locator
 
-VERSION = 1
+VERSION = 2
 """Raised when parsing, cutting or redacting changes, so that every file is read again."""
 MAX_TOKENS = 180
 """Upper bound of a passage in MiniLM tokens by `tokens`; the encoder itself reads 256."""
@@ -44,9 +44,10 @@ class Passage:
     headings: tuple[str, ...]
     lines: tuple[int, int] | None
     page: int | None
+    place: str = ""
 
     def locator(self, path: str) -> Locator:
-        return Locator(path, self.headings, self.lines, self.page)
+        return Locator(path, self.headings, self.lines, self.page, self.place)
 
 
 def tokens(text: str) -> int:
@@ -82,6 +83,15 @@ class _Unit:
     """What stands before it when it follows another unit."""
     head: str = ""
     """A table's first rows, put on top when the unit opens a passage without them."""
+    place: str = ""
+    columns: tuple[str, str] | None = None
+    scoped: bool = False
+    """Whether it stands in a scope: a file of many is never one passage, however short."""
+
+    @property
+    def leaf(self) -> tuple[int | None, str]:
+        """The page, slide, sheet or message it stands on."""
+        return self.page, self.place
 
 
 def chunk(blocks: Iterable[Block]) -> list[Passage]:
@@ -93,18 +103,24 @@ def _units(blocks: list[Block]) -> Iterator[_Unit]:
     top = _top_level(blocks)
     path: list[tuple[int, str]] = []
     section = 0
-    begun = False
+    begun = scoped = False
     for item in blocks:
-        if item.kind is BlockKind.HEADING:
+        if item.kind in (BlockKind.HEADING, BlockKind.SCOPE):
             path = [entry for entry in path if entry[0] < item.level]
             path.append((item.level, item.text))
-            if item.level <= top and begun:
+            if item.kind is BlockKind.SCOPE or (item.level <= top and begun):
                 section += 1
+            if item.kind is BlockKind.SCOPE:
+                begun = scoped = True
+                continue
         # Front matter belongs to the first section, however the file goes on.
         begun = begun or item.kind is not BlockKind.FRONT
         headings = tuple(text for _, text in path)
         for piece in _pieces(item):
-            yield replace(piece, headings=headings, section=section)
+            yield replace(
+                piece, headings=headings, section=section, place=item.place,
+                columns=item.columns, scoped=scoped,
+            )  # fmt: skip
 
 
 def _top_level(blocks: list[Block]) -> int:
@@ -159,7 +175,8 @@ def _cut(
             # The character between two pieces was white space: a line end or a blank.
             before = item.text[start - 1 : start]
             joint = "\n\n" if start == 0 else ("\n" if before == "\n" else " ")
-            yield _Unit(text.strip("\n "), item.lines(start, end), item.page, (), 0, size=size,
+            kept = text.strip("\n").rstrip() if item.kind is BlockKind.CODE else text.strip("\n ")
+            yield _Unit(kept, item.lines(start, end), item.page, (), 0, size=size,
                         joint=joint)  # fmt: skip
         return
     if not borders:
@@ -199,8 +216,8 @@ class _Group:
 def _pack(units: list[_Unit]) -> list[list[_Unit]]:
     if not units:
         return []
-    pages = {unit.page for unit in units}
-    if len(pages) == 1 and sum(unit.size for unit in units) <= MAX_TOKENS and not units[0].head:
+    leaves = {(unit.leaf, unit.section if unit.scoped else 0) for unit in units}
+    if len(leaves) == 1 and sum(unit.size for unit in units) <= MAX_TOKENS and not units[0].head:
         return [units]
     groups: list[_Group] = []
     for run in _runs(units):
@@ -223,7 +240,7 @@ def _runs(units: list[_Unit]) -> Iterator[list[_Unit]]:
     for unit in units:
         # A heading without text under it (a title) goes with what follows.
         apart = run and any(not own.heading for own in run) and unit.section != run[-1].section
-        if run and (apart or unit.page != run[-1].page):
+        if run and (apart or unit.leaf != run[-1].leaf):
             yield run
             run = []
         run.append(unit)
@@ -255,7 +272,8 @@ def _breaks(group: _Group, run: list[_Unit], index: int, goal: float, rest: int)
 def _balanced(groups: list[_Group]) -> list[_Group]:
     """A heading left alone at the end of a passage moves on to the text it heads."""
     for group, following in itertools.pairwise(groups):
-        same = group.units[-1].section == following.units[0].section
+        last, first = group.units[-1], following.units[0]
+        same = (last.section, last.place) == (first.section, first.place)
         while same and len(group.units) > 1 and group.units[-1].heading:
             following.units.insert(0, group.units.pop())
     return groups
@@ -279,4 +297,8 @@ def _passage(units: list[_Unit]) -> Passage:
     place = (min(first for first, _ in lines), max(last for _, last in lines)) if lines else None
     bodies = [unit.headings for unit in units if not unit.heading and unit.headings]
     headings = bodies[0] if bodies else units[-1].headings
-    return Passage("".join(parts), headings, place, units[0].page)
+    leaf = units[0].place
+    if place is not None and units[0].columns is not None:
+        left, right = units[0].columns
+        leaf, place = f"{leaf}!{left}{place[0]}:{right}{place[1]}", None
+    return Passage("".join(parts), headings, place, units[0].page, leaf)

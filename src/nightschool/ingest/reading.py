@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from nightschool.errors import ParseError
 from nightschool.ingest.chunk import chunk
+from nightschool.ingest.language import detect, name_of
 from nightschool.ingest.parse import Parsed, format_of, parse
 from nightschool.ingest.redact import Redactor
-from nightschool.records import Chunk, Locator
+from nightschool.records import Chunk
+
+NO_LANGUAGE = ("code", "table", "spreadsheet", "json", "json lines")
+"""Formats whose words are names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,16 @@ class Reading:
     redactions: dict[str, int]
     note: str = ""
     sha256: str = ""
+    language: str = ""
+    """ISO 639-1; empty when there is too little text to tell."""
 
 
-def read(data: bytes, path: str) -> Reading:
-    """Parse, cut and redact. Raises ParseError with a reason for the user."""
+def read(data: bytes, path: str, *, people: bool = True, hide: bool = False) -> Reading:
+    """Parse, cut and redact. Raises ParseError with a reason for the user.
+
+    `people` redacts what names a person, too, not only secrets. `hide` keeps the redacted text
+    alone, so that search cannot show the original.
+    """
     if not data:
         raise ParseError("empty file")
     try:
@@ -37,26 +47,31 @@ def read(data: bytes, path: str) -> Reading:
     if not passages:
         raise ParseError("no text in it")
     title = title_of(parsed, path)
-    redactor = Redactor([title, "\n\n".join(item.text for item in parsed.blocks)])
+    redactor = Redactor([title, "\n\n".join(item.text for item in parsed.blocks)], people=people)
     chunks = []
     for ordinal, item in enumerate(passages):
         locator = item.locator(path)
         headings = tuple(redactor.safe(text) for text in locator.headings)
+        safe = redactor.safe(item.text)
         chunks.append(
             Chunk(
                 ordinal,
-                item.text,
-                redactor.safe(item.text),
-                Locator(path, headings, locator.lines, locator.page),
+                safe if hide else item.text,
+                safe,
+                replace(locator, headings=headings),
             )
         )
     found = format_of(path)
+    prose = found is None or found.name not in NO_LANGUAGE
+    language = detect("\n".join(item.text for item in passages)) if prose else ""
+    foreign = f"{name_of(language)}: see learn.languages" if language not in ("", "en") else ""
     return Reading(
         redactor.safe(title),
         found.name if found else "",
         tuple(chunks),
         dict(redactor.counts),
-        parsed.note,
+        "; ".join(part for part in (parsed.note, foreign) if part),
+        language=language,
     )
 
 

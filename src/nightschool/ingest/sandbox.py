@@ -23,10 +23,25 @@ FILES_PER_CHILD = 2000
 
 
 class Sandbox:
-    """Reads files one after another. Close it, or use it in a `with`."""
+    """Reads files one after another. Close it, or use it in a `with`.
 
-    def __init__(self, log: Path, *, timeout_s: float = 30.0, max_bytes: int = 50_000_000) -> None:
+    `people` and `hide` are `reading.read`'s: what is redacted, and whether search sees it. `ocr`
+    are the languages in which scanned pages are read, empty for not at all (see `ocr`).
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        timeout_s: float = 30.0,
+        max_bytes: int = 50_000_000,
+        people: bool = True,
+        hide: bool = False,
+        ocr: str = "",
+    ) -> None:
         self._log = log
+        self._ocr = ocr
+        self._redaction = {"people": people, "hide": hide}
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._child: Child | None = None
@@ -57,6 +72,7 @@ class Sandbox:
                     "path": path,
                     "max_bytes": self._max_bytes,
                     "timeout_s": self._timeout_s,
+                    **self._redaction,
                 },
             )
         except ChildError as error:
@@ -78,6 +94,7 @@ class Sandbox:
         if self._child is None:
             child = Child(
                 MODULE,
+                [self._ocr],
                 log=self._log,
                 memory_bytes=MEMORY_BYTES,
                 # glibc reserves 64 MB of address space for each thread's arena otherwise.
@@ -109,20 +126,9 @@ def _reading(raw: dict[str, Any]) -> Reading:
         {str(kind): int(count) for kind, count in raw["redactions"].items()},
         raw["note"],
         raw["sha256"],
+        raw["language"],
     )
 
 
 def _chunk(raw: dict[str, Any]) -> Chunk:
-    place = raw["locator"]
-    lines = place["lines"]
-    return Chunk(
-        raw["ordinal"],
-        raw["text"],
-        raw["safe"],
-        Locator(
-            place["path"],
-            tuple(place["headings"]),
-            (lines[0], lines[1]) if lines else None,
-            place["page"],
-        ),
-    )
+    return Chunk(raw["ordinal"], raw["text"], raw["safe"], Locator.of(raw["locator"]))

@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import stat
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nightschool.children.worker import Job, Worker
 from nightschool.errors import ParseError
+from nightschool.ingest import ocr
+from nightschool.ingest.contents import contents
+from nightschool.ingest.parse import format_of
 from nightschool.ingest.reading import Reading, read
 
 GRACE_S = 5.0
@@ -23,7 +27,8 @@ GRACE_S = 5.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve `read {"file", "path", "max_bytes", "timeout_s"}` until stdin closes."""
+    """Serve `read {"file", "path", "max_bytes", "timeout_s", "people", "hide"}`."""
+    ocr.use(arguments[0] if arguments else "")
     Worker({"read": _read}).run({"pid": os.getpid()})
 
 
@@ -32,29 +37,21 @@ def _read(params: dict[str, Any], job: Job) -> Reading:
     if timer is not None:
         timer(signal.ITIMER_REAL, float(params["timeout_s"]) + GRACE_S)
     try:
-        data = contents(str(params["file"]), int(params["max_bytes"]))
-        reading = read(data, str(params["path"]))
+        path = str(params["path"])
+        found = format_of(path)
+        load = contents if found is None or found.load is None else found.load
+        data = load(Path(str(params["file"])), int(params["max_bytes"]))
+        people, hide = bool(params.get("people", True)), bool(params.get("hide", False))
+        reading = read(data, path, people=people, hide=hide)
         return replace(reading, sha256=hashlib.sha256(data).hexdigest())
+    except ParseError:
+        raise
     except MemoryError as error:
         raise ParseError("reading it needs too much memory") from error
+    except Exception as error:
+        # Libraries fail on hostile files in ways they do not name; the log keeps which.
+        traceback.print_exc()
+        raise ParseError(f"its parser failed on it ({type(error).__name__})") from error
     finally:
         if timer is not None:
             timer(signal.ITIMER_REAL, 0)
-
-
-def contents(file: str, max_bytes: int) -> bytes:
-    """The bytes of a regular file; links, pipes and devices put in its place are refused."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        handle = os.open(file, flags)
-        with os.fdopen(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise ParseError("not a regular file")
-            data = stream.read(max_bytes + 1)
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise ParseError(f"unreadable: {reason}") from error
-    if len(data) > max_bytes:
-        raise ParseError(f"larger than {max_bytes / 1_000_000:g} MB")
-    return data

@@ -165,6 +165,25 @@ def verify(home: Home, version: Version) -> Path:
     return path
 
 
+def fits(candidate: Path, base_sha: str) -> None:
+    """Raises Refused for a candidate without manifest, changed since, or of another base."""
+    try:
+        named = json.loads((candidate / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refused(
+            f"{candidate} has no readable manifest: its origin is unknown.",
+            "Only adapters that Nightschool trained can be examined.",
+        ) from error
+    if named.get("base_sha") != base_sha:
+        raise Refused(
+            f"The adapter was fitted to another base model "
+            f"({str(named.get('base_sha'))[:12]}…, this one is {base_sha[:12]}…).",
+            "Adapters fit only the base they were trained on; learn again on this one.",
+        )
+    if named.get("adapter_sha") != sha256(candidate / ADAPTER):
+        raise Refused("The adapter was changed after training.", "Learn again.")
+
+
 def describe(home: Home, store: Store) -> list[Version]:
     """All versions, newest first, the base last; the served one is marked `current`."""
     present = pointer.read(home)

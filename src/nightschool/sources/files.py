@@ -16,6 +16,8 @@ _KEYS = (
     "*.pem", "*.key", "*.p12", "*.pfx", "*.ppk", "*.jks", "*.keystore", "*.kdbx", "*.kdb",
     "*.gpg", "*.pgp", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.env", "*.ovpn",
     "credentials", "credentials.json", "secrets.*", "*.agekey", "*.wallet", "wallet.dat",
+    "login data*", "logins*.json", "key[34].db", "cert9.db", "cookies", "cookies.sqlite*",
+    "web data", "signons.sqlite", ".netrc", "_netrc", ".pgpass", ".htpasswd", "shadow",
 )  # fmt: skip
 UNREADABLE = "unreadable"
 """How every reason begins that may go away without the file changing."""
@@ -69,6 +71,8 @@ def obstacle(path: Path, root: Path, max_bytes: int) -> str:
         return f"{UNREADABLE}: {_words(error)}"
     if stat.S_ISLNK(status.st_mode):
         return _link(path, root)
+    if stat.S_ISDIR(status.st_mode):
+        return f"{UNREADABLE} folder: {_unlisted(path)}"
     if not stat.S_ISREG(status.st_mode):
         return f"not a regular file ({_kind(status.st_mode)})"
     lower = path.name.lower()
@@ -79,6 +83,15 @@ def obstacle(path: Path, root: Path, max_bytes: int) -> str:
     if not os.access(path, os.R_OK):
         return f"{UNREADABLE}: permission denied"
     return ""
+
+
+def _unlisted(folder: Path) -> str:
+    """Why a folder that a walk could not list cannot be listed."""
+    try:
+        with os.scandir(folder):
+            return "it could not be listed a moment ago"
+    except OSError as error:
+        return _words(error)
 
 
 def _words(error: OSError) -> str:
@@ -99,7 +112,6 @@ def _kind(mode: int) -> str:
     for test, word in (
         (stat.S_ISFIFO, "named pipe"),
         (stat.S_ISSOCK, "socket"),
-        (stat.S_ISDIR, "folder"),
     ):
         if test(mode):
             return word

@@ -34,6 +34,7 @@ _PROJECTS = frozenset(
 _FILES = (
     "~$*", "*.tmp", "*.temp", "4913", "*.swp", "*.swo", "*~", "#*#", "*.part", "*.partial",
     "*.crdownload", "*.lock", "*.lck", "thumbs.db", "desktop.ini", "*.sync-conflict-*",
+    "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "*.min.js", "*.min.css", "*.map",
 )  # fmt: skip
 _HIDDEN_ATTRIBUTE = 0x2  # FILE_ATTRIBUTE_HIDDEN of Windows
 
@@ -76,6 +77,10 @@ class Ignore:
         lower = name.lower()
         if any(fnmatch.fnmatchcase(lower, pattern) for pattern in _FILES):
             return True
+        return self._matched(key)
+
+    def listed(self, key: str) -> bool:
+        """Whether a pattern of the user's names `key` (a folder's ends with `/`)."""
         return self._matched(key)
 
     def _matched(self, key: str) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from nightschool import config
 from nightschool.errors import SourceError
 from nightschool.ports import Progress, silent
 from nightschool.records import Change, FileStatus, Kind, Root
+from nightschool.sources import kinds
 from nightschool.sources.files import TOO_LARGE, UNREADABLE, obstacle, resolve
 from nightschool.sources.ignore import PATTERN_FILES
 from nightschool.sources.scan import Found, Scan, Walker
@@ -49,7 +51,7 @@ def reconcile(
     folder = Path(root.path)
     place = _place(folder, root)
     only = _widened(only)
-    walker = Walker(folder, _foreign(store, root, place), progress)
+    walker = Walker(folder, _foreign(store, root, place), progress, kinds.kind(root.source))
     scan = walker.all() if only is None else walker.some(only)
     if "" in scan.blind or _place(folder, root) != place:
         raise SourceError(
@@ -60,6 +62,8 @@ def reconcile(
     comparison = _Comparison(store, root, files, scan, known, only)
     changes = comparison.changes(progress)
     state.put(store, _key(root), list(place))
+    if only is None and not scan.blind:
+        documents.seen(store, root.id)
     return changes
 
 
@@ -166,13 +170,17 @@ def digest_of(path: Path) -> str:
 
 
 def _widened(only: Collection[str] | None) -> Collection[str] | None:
-    """A pattern file stands for its whole folder: its rules may have changed."""
+    """A pattern file stands for its whole folder: its rules may have changed.
+
+    A database's log stands for the database.
+    """
     if only is None:
         return None
     paths = {
         str(PurePosixPath(key).parent) if PurePosixPath(key).name in PATTERN_FILES else key
         for key in only
     }
+    paths |= {key.removesuffix("-wal") for key in paths if key.endswith("-wal")}
     return None if "." in paths or "" in paths else paths
 
 
@@ -187,7 +195,7 @@ def _place(folder: Path, root: Root) -> tuple[int, int]:
         raise SourceError(
             f"The folder {root.path} is missing or cannot be reached.",
             "Mount or restore it; nothing was removed from the index. To stop watching: "
-            f"nightschool watch remove {root.path}",
+            f"nightschool watch remove {shlex.quote(root.path)}",
         ) from error
     if not stat.S_ISDIR(status.st_mode):
         raise SourceError(f"{root.path} is not a folder.", "Watch the folder it lies in.")
@@ -221,5 +229,5 @@ def _check_vanished(
         f"{root.path} is another folder than before, and none of its {len(known)} known files is "
         "there.",
         "Mount the right one; nothing was removed from the index. If the files are really gone: "
-        f"nightschool watch remove {root.path}",
+        f"nightschool watch remove {shlex.quote(root.path)}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection
@@ -11,6 +12,8 @@ from pathlib import Path
 from nightschool.ports import Progress, silent
 from nightschool.sources.files import portable
 from nightschool.sources.ignore import Ignore
+from nightschool.sources.kinds.folder import SOURCE as FOLDER
+from nightschool.sources.kinds.source import Source
 
 CACHE_TAG = "CACHEDIR.TAG"
 """The agreed mark of a folder that holds only what can be made again."""
@@ -47,6 +50,7 @@ class Walker:
     root: Path
     excluded: Collection[tuple[int, int]] = ()
     progress: Progress = silent
+    source: Source = FOLDER
     scan: Scan = field(default_factory=Scan)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
@@ -75,7 +79,7 @@ class Walker:
                 self._visit(entry, key, ignore)
                 return
             key = f"{key}/{part}" if key else part
-            if ignore.folder(key, part) or not entry.is_dir(follow_symlinks=False):
+            if self._passes_folder(key, part, ignore) or not entry.is_dir(follow_symlinks=False):
                 return
             if self._place(entry) in self.excluded:
                 return
@@ -108,21 +112,41 @@ class Walker:
         except FileNotFoundError:
             return None
         except OSError:
-            self.scan.blind.add(key)
+            self._unseen(key, Path(entry.path))
             return None
         if stat.S_ISDIR(status.st_mode):
-            if ignore.folder(key, name) or not self._enter(entry):
+            if self._passes_folder(key, name, ignore) or not self._enter(entry):
                 return None
             if not descend:
                 return key
             self._walk(Path(entry.path), key, ignore)
             return None
-        if not ignore.file(key, name, status) and key not in self.scan.found:
-            self.scan.found[key] = Found(
-                Path(entry.path), status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode)
-            )
+        if key not in self.scan.found and not self._passes_file(key, name, ignore, status):
+            self.scan.found[key] = self._found(Path(entry.path), status)
             self.progress("scan", len(self.scan.found), 0)
         return None
+
+    def _passes_folder(self, key: str, name: str, ignore: Ignore) -> bool:
+        """Whether a folder is left out: by its source's rule, else by the usual ones."""
+        verdict = self.source.folder(key)
+        if verdict is None:
+            return ignore.folder(key, name)
+        return not verdict or ignore.listed(f"{key}/")
+
+    def _passes_file(self, key: str, name: str, ignore: Ignore, status: os.stat_result) -> bool:
+        verdict = self.source.file(key)
+        if verdict is None:
+            return ignore.file(key, name, status)
+        return not verdict or ignore.listed(key)
+
+    def _found(self, path: Path, status: os.stat_result) -> Found:
+        """A file with its companions: a change of a database's log is one of the database."""
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        for ending in self.source.beside:
+            with contextlib.suppress(OSError):
+                other = path.with_name(path.name + ending).lstat()
+                size, mtime_ns = size + other.st_size, max(mtime_ns, other.st_mtime_ns)
+        return Found(path, size, mtime_ns, stat.S_ISREG(status.st_mode))
 
     def _list(self, folder: Path, key: str) -> list[os.DirEntry[str]] | None:
         try:
@@ -134,8 +158,14 @@ class Walker:
         except FileNotFoundError:
             return None
         except OSError:
-            self.scan.blind.add(key)
+            self._unseen(key, folder)
             return None
+
+    def _unseen(self, key: str, path: Path) -> None:
+        """What cannot be looked at is listed itself, so that the user sees why it is not found."""
+        self.scan.blind.add(key)
+        if key and not path.name.startswith("."):
+            self.scan.found[key] = Found(path, 0, 0, False)
 
     def _place(self, entry: os.DirEntry[str]) -> tuple[int, int]:
         try:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from watchdog import events
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
-from nightschool.errors import SourceError
+from nightschool.sources import kinds
 from nightschool.sources.files import portable
 from nightschool.sources.ignore import PATTERN_FILES
+from nightschool.sources.kinds.source import Source
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
@@ -73,8 +74,9 @@ def noise(key: str) -> bool:
 class _Handler(FileSystemEventHandler):
     """Turns absolute paths of one root into hints."""
 
-    def __init__(self, root_id: int, folder: Path, hint: Hint) -> None:
+    def __init__(self, root_id: int, folder: Path, hint: Hint, source: Source) -> None:
         self._root_id = root_id
+        self._source = source
         self._prefix = str(folder)
         self._hint = hint
 
@@ -87,7 +89,7 @@ class _Handler(FileSystemEventHandler):
                 continue
             inside = path.removeprefix(self._prefix).strip("/\\")
             key = "/".join(portable(part) for part in inside.replace("\\", "/").split("/"))
-            if not noise(key):
+            if not noise(key) or self._source.file(key) or self._source.folder(key):
                 self._hint(self._root_id, key)
 
 
@@ -120,12 +122,15 @@ class Watch:
         self._listener = _Overflow(self.overflow)
         logging.getLogger("watchdog.observers.inotify_c").addHandler(self._listener)
 
-    def add(self, root_id: int, folder: Path) -> Mode:
-        """Follow a folder; polled when it cannot be watched, missing when it is not there."""
+    def add(self, root_id: int, folder: Path, source: str = "folder") -> Mode:
+        """Follow a folder; polled when it cannot be watched, missing when it is not there.
+
+        `source` is its kind: it may read files that are hidden.
+        """
         self.remove(root_id)
         if not folder.is_dir():
             return self._set(root_id, Mode.MISSING, f"{folder} is not there")
-        handler = _Handler(root_id, folder, self.hint)
+        handler = _Handler(root_id, folder, self.hint, kinds.kind(source))
         try:
             self._observers[root_id] = _observe(folder, handler, None)
         except OSError as error:
@@ -186,11 +191,3 @@ def _observe(folder: Path, handler: FileSystemEventHandler, poll_s: float | None
             observer.stop()
         raise
     return observer
-
-
-def require_folder(path: Path) -> Path:
-    """The absolute folder a user named. Raises SourceError when it is none."""
-    folder = path.expanduser().absolute()
-    if not folder.is_dir():
-        raise SourceError(f"{folder} is not a folder.", "Name an existing folder.")
-    return folder

@@ -81,6 +81,10 @@ class Store:
             self.db.conn.close()
 
 
+ROOM = 1 << 20
+"""Free bytes below which SQLite has no room to work."""
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn sqlite3's errors into ours, with what to do."""
@@ -88,7 +92,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         text = str(error)
-        if "full" in text:
+        # With no room for the log's index SQLite speaks of the input and output, not of the disk.
+        if "full" in text or ("I/O" in text and shutil.disk_usage(path.parent).free < ROOM):
             raise StoreError(
                 f"The disk that holds {path} is full.", "Free some space and try again."
             ) from error
@@ -137,6 +142,22 @@ def check(store: Store) -> str:
     """What is wrong with the file, in SQLite's words; empty when it is sound."""
     found = str(store.one("PRAGMA quick_check(1)"))
     return "" if found == "ok" else found
+
+
+def compact(store: Store) -> None:
+    """Write the file anew without what was deleted: full-text segments, free pages, the log.
+
+    Raises StoreError when another process is writing.
+    """
+    with store.lock, translated(store.path):
+        store.db.execute("INSERT INTO chunk_fts(chunk_fts) VALUES('rebuild')")
+        store.db.execute("VACUUM")
+        busy = store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if busy:
+        raise StoreError(
+            "Another process reads the database, so its log could not be cut.",
+            "Run `nightschool vacuum` again in a moment.",
+        )
 
 
 def migrate(store: Store) -> None:

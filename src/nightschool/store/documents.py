@@ -15,11 +15,10 @@ from typing import Any
 
 from nightschool.clock import Clock, SystemClock, iso
 from nightschool.records import Chunk, Document, FileStatus, Locator, Root
-from nightschool.store import state
+from nightschool.store import epochs, state
 from nightschool.store.db import Store
 
 GENERATION = "index_generation"
-EPOCH = "vector_epoch"
 IDENTITY = "identity"
 
 
@@ -38,14 +37,23 @@ class KnownFile:
 # -- watched folders ---------------------------------------------------------------------------
 
 
-def add_root(store: Store, path: str, *, learn: bool = True, clock: Clock | None = None) -> Root:
-    """Watch `path` (absolute). Adding it again only changes `learn`."""
+def add_root(
+    store: Store,
+    path: str,
+    *,
+    learn: bool = True,
+    source: str = "folder",
+    clock: Clock | None = None,
+) -> Root:
+    """Watch `path` (absolute). Adding it again only changes `learn` and `source`."""
     with store.transaction() as db:
         if store.one("SELECT id FROM root WHERE path=?", (path,)) is None:
             added = iso((clock or SystemClock()).now())
-            db.table("root").insert({"path": path, "learn": int(learn), "added_at": added})
+            db.table("root").insert(
+                {"path": path, "learn": int(learn), "added_at": added, "source": source}
+            )
         else:
-            db.execute("UPDATE root SET learn=? WHERE path=?", (int(learn), path))
+            db.execute("UPDATE root SET learn=?, source=? WHERE path=?", (int(learn), source, path))
     return next(root for root in roots(store) if root.path == path)
 
 
@@ -59,25 +67,28 @@ def remove_root(store: Store, root_id: int) -> None:
 def roots(store: Store) -> list[Root]:
     """All watched folders, oldest first."""
     return [
-        Root(row["path"], bool(row["learn"]), row["id"], row["added_at"])
+        Root(row["path"], bool(row["learn"]), row["id"], row["added_at"], row["source"])
         for row in store.rows("SELECT * FROM root ORDER BY id")
     ]
 
 
 # -- files -------------------------------------------------------------------------------------
 
-_DOCUMENT = """
+DOCUMENT = """
     SELECT d.*,
         (SELECT count(*) FROM chunk c WHERE c.document_id = d.id) AS chunks,
         (SELECT count(*) FROM pair p WHERE p.document_id = d.id) AS pairs,
         (SELECT group_concat(DISTINCT v.number) FROM version v
-            JOIN run_document rd ON rd.run_id = v.run_id JOIN root r ON r.id = d.root_id
-            WHERE rd.path = d.path AND rd.root_path = r.path) AS learned_in
+            JOIN run_document rd ON rd.run_id = v.run_id
+            WHERE rd.document_id = d.id AND rd.pairs > 0) AS learned_in,
+        (SELECT count(*) FROM chunk c WHERE c.document_id = d.id AND NOT EXISTS
+            (SELECT 1 FROM vector x WHERE x.chunk_id = c.id)) AS waiting,
+        (SELECT s.value FROM state s WHERE s.key = 'root_seen:' || d.root_id) AS root_seen
     FROM document d
 """
 
 
-def _document(row: dict[str, Any]) -> Document:
+def document_of(row: dict[str, Any]) -> Document:
     learned = row.get("learned_in") or ""
     return Document(
         root_id=row["root_id"],
@@ -95,14 +106,24 @@ def _document(row: dict[str, Any]) -> Document:
         learned_in=tuple(sorted(int(number) for number in learned.split(",") if number)),
         updated_at=row["updated_at"],
         id=row["id"],
+        language=row["language"],
+        waiting=row.get("waiting", 0),
+        last_seen=max(row["updated_at"], json.loads(row.get("root_seen") or '""')),
     )
+
+
+def seen(store: Store, root_id: int, clock: Clock | None = None) -> None:
+    """A whole folder was compared with the disk: what is known of it was there as it is known."""
+    state.put(store, f"root_seen:{root_id}", iso((clock or SystemClock()).now()))
 
 
 def documents(store: Store, root_id: int | None = None) -> list[Document]:
     """All known files (of one root), by path."""
     where = "" if root_id is None else "WHERE d.root_id=?"
     arguments = () if root_id is None else (root_id,)
-    return [_document(row) for row in store.rows(f"{_DOCUMENT} {where} ORDER BY d.path", arguments)]
+    return [
+        document_of(row) for row in store.rows(f"{DOCUMENT} {where} ORDER BY d.path", arguments)
+    ]
 
 
 def known(store: Store, root_id: int) -> dict[str, KnownFile]:
@@ -120,8 +141,8 @@ def known(store: Store, root_id: int) -> dict[str, KnownFile]:
 
 def by_path(store: Store, root_id: int, path: str) -> Document | None:
     """One file by its folder and stored path."""
-    rows = store.rows(f"{_DOCUMENT} WHERE d.root_id=? AND d.path=?", (root_id, path))
-    return _document(rows[0]) if rows else None
+    rows = store.rows(f"{DOCUMENT} WHERE d.root_id=? AND d.path=?", (root_id, path))
+    return document_of(rows[0]) if rows else None
 
 
 def number_of_files(store: Store, root_id: int) -> int:
@@ -131,8 +152,8 @@ def number_of_files(store: Store, root_id: int) -> int:
 
 def document(store: Store, document_id: int) -> Document | None:
     """One file by id."""
-    rows = store.rows(f"{_DOCUMENT} WHERE d.id=?", (document_id,))
-    return _document(rows[0]) if rows else None
+    rows = store.rows(f"{DOCUMENT} WHERE d.id=?", (document_id,))
+    return document_of(rows[0]) if rows else None
 
 
 def save(
@@ -158,6 +179,7 @@ def save(
             "title": item.title,
             "format": item.format,
             "redactions": json.dumps(item.redactions),
+            "language": item.language,
             "updated_at": iso((clock or SystemClock()).now()),
         }
         if found is None:
@@ -191,6 +213,8 @@ def _replace_chunks(store: Store, document_id: int, title: str, chunks: Sequence
         for chunk_id in ids:
             _drop_pairs_of(store, chunk_id)
             store.db.execute("DELETE FROM chunk WHERE id=?", (chunk_id,))
+    if any(old.values()):  # an answer that quotes what is no longer there
+        store.db.execute("DELETE FROM answer_document WHERE document_id=?", (document_id,))
     if fresh or any(old.values()):
         # Pairs may be missing now although the file's bytes are the same (a new way of reading).
         store.db.execute("UPDATE document SET paired_sha='' WHERE id=?", (document_id,))
@@ -246,11 +270,8 @@ def move(
         if title:
             db.execute("UPDATE document SET title=? WHERE id=?", (title, row["id"]))
             db.execute("UPDATE chunk SET title=? WHERE document_id=?", (title, row["id"]))
-            db.execute(
-                "DELETE FROM vector WHERE chunk_id IN (SELECT id FROM chunk WHERE document_id=?)",
-                (row["id"],),
-            )
-            state.bump(store, EPOCH)
+            moved = store.rows("SELECT id FROM chunk WHERE document_id=?", (row["id"],))
+            epochs.renew(store, [chunk["id"] for chunk in moved])
         state.bump(store, GENERATION)
 
 
@@ -279,19 +300,13 @@ def locator_to_json(locator: Locator) -> str:
             "headings": locator.headings,
             "lines": locator.lines,
             "page": locator.page,
+            "place": locator.place,
         }
     )
 
 
 def locator_from_json(text: str) -> Locator:
-    raw = json.loads(text)
-    lines = raw.get("lines")
-    return Locator(
-        raw["path"],
-        tuple(raw.get("headings") or ()),
-        (int(lines[0]), int(lines[1])) if lines else None,
-        raw.get("page"),
-    )
+    return Locator.of(json.loads(text))
 
 
 def _chunk(row: dict[str, Any]) -> Chunk:
@@ -327,14 +342,25 @@ def chunks(store: Store, ids: Iterable[int]) -> dict[int, Chunk]:
     return found
 
 
-def match(store: Store, expression: str, limit: int) -> list[tuple[int, float]]:
-    """FTS5 hits as `(chunk id, BM25 score)`, best first; a title match counts double."""
+def match(
+    store: Store, expression: str, limit: int, among: Sequence[int] | None = None
+) -> list[tuple[int, float]]:
+    """FTS5 hits as `(chunk id, BM25 score)`, best first; a title match counts double.
+
+    With `among`, only passages of these files.
+    """
+    where, arguments = "", [expression]
+    if among is not None:
+        where = (
+            "AND rowid IN (SELECT c.id FROM chunk c JOIN json_each(?) j ON c.document_id=j.value)"
+        )
+        arguments.append(json.dumps(list(among)))
     return [
         (row["rowid"], -row["score"])
         for row in store.rows(
             "SELECT rowid, bm25(chunk_fts, 2.0, 1.0) AS score FROM chunk_fts "
-            "WHERE chunk_fts MATCH ? ORDER BY score LIMIT ?",
-            (expression, limit),
+            f"WHERE chunk_fts MATCH ? {where} ORDER BY score LIMIT ?",
+            [*arguments, limit],
         )
     ]
 
@@ -432,10 +458,10 @@ def page(
     where = "" if status is None else "WHERE d.status=?"
     arguments: list[Any] = [] if status is None else [status.value]
     rows = store.rows(
-        f"{_DOCUMENT} {where} ORDER BY d.root_id, d.path LIMIT ? OFFSET ?",
+        f"{DOCUMENT} {where} ORDER BY d.root_id, d.path LIMIT ? OFFSET ?",
         [*arguments, limit, offset],
     )
-    return [_document(row) for row in rows]
+    return [document_of(row) for row in rows]
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -446,11 +472,6 @@ def counts(store: Store) -> dict[str, int]:
     found["passages"] = int(store.one("SELECT count(*) FROM chunk"))
     found["without_vector"] = without_any_vector(store)
     return found
-
-
-def epoch(store: Store) -> int:
-    """The number that changes when a passage that stays gets another vector."""
-    return int(state.get(store, EPOCH, 0))
 
 
 def identity(store: Store) -> str:

@@ -103,4 +103,84 @@ def m001_first_schema(db: Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (m001_first_schema,)
+def m002_forgetting(db: Database) -> None:
+    """Receipts of what was forgotten, what must stay away, and which file a night saw by its id.
+
+    A file keeps its id when it is moved or edited, so the id finds the versions that saw any
+    content it ever had. `forgotten.state` is `gone` (deleted, or to be kept out) or `returned`.
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE receipt (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL,
+            target TEXT NOT NULL, grace_until TEXT NOT NULL DEFAULT '', body TEXT NOT NULL,
+            undone_at TEXT NOT NULL DEFAULT '', erased_at TEXT NOT NULL DEFAULT '',
+            erased TEXT NOT NULL DEFAULT '{}'
+        );;
+        CREATE TABLE forgotten (
+            receipt_id INTEGER NOT NULL REFERENCES receipt(id) ON DELETE CASCADE,
+            root_path TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
+            document_id INTEGER NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'gone'
+        );;
+        CREATE INDEX forgotten_receipt ON forgotten(receipt_id);;
+        CREATE INDEX forgotten_path ON forgotten(path);;
+        CREATE INDEX forgotten_sha ON forgotten(sha256);;
+        CREATE INDEX forgotten_document ON forgotten(document_id);;
+        ALTER TABLE run_document ADD COLUMN document_id INTEGER NOT NULL DEFAULT 0;;
+        UPDATE run_document SET document_id = coalesce((
+            SELECT d.id FROM document d JOIN root r ON r.id=d.root_id
+            WHERE r.path=run_document.root_path AND d.path=run_document.path), 0);;
+        CREATE INDEX run_document_document ON run_document(document_id);;
+        CREATE INDEX run_document_sha ON run_document(sha256)
+        """,
+    )
+
+
+def m003_sources(db: Database) -> None:
+    """What kind of place a folder is (it decides which files are read), and a file's language."""
+    _run(
+        db,
+        """
+        ALTER TABLE root ADD COLUMN source TEXT NOT NULL DEFAULT 'folder';;
+        ALTER TABLE document ADD COLUMN language TEXT NOT NULL DEFAULT ''
+        """,
+    )
+
+
+def m006_judgements(db: Database) -> None:
+    """Answers that may be judged, what was said of them, and the review queue's decisions.
+
+    An answer dies with any file that it cites. A decision is a hash: no text outlives its file.
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE answer (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, version INTEGER NOT NULL,
+            question TEXT NOT NULL, text TEXT NOT NULL, carried_by TEXT NOT NULL
+        );;
+        CREATE TABLE answer_document (
+            answer_id INTEGER NOT NULL REFERENCES answer(id) ON DELETE CASCADE,
+            document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
+            PRIMARY KEY (answer_id, document_id)
+        );;
+        CREATE INDEX answer_document_document ON answer_document(document_id);;
+        CREATE TRIGGER answer_dies AFTER DELETE ON answer_document BEGIN
+            DELETE FROM answer WHERE id=old.answer_id;
+        END;;
+        CREATE TABLE feedback (
+            answer_id INTEGER PRIMARY KEY REFERENCES answer(id) ON DELETE CASCADE,
+            at TEXT NOT NULL, verdict TEXT NOT NULL, correction TEXT NOT NULL DEFAULT ''
+        );;
+        CREATE TABLE decision (key TEXT PRIMARY KEY, status TEXT NOT NULL, at TEXT NOT NULL)
+        """,
+    )
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    m001_first_schema,
+    m002_forgetting,
+    m003_sources,
+    m006_judgements,
+)

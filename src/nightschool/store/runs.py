@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nightschool.clock import Clock, SystemClock, iso
+from nightschool.errors import Forgotten
 from nightschool.records import Outcome, Plan, Run, Scorecard
 from nightschool.store.db import Store
 
@@ -33,15 +34,25 @@ def start(
 
 
 def record_documents(store: Store, run_id: int, counts: dict[int, int]) -> None:
-    """Write the lineage: `{document id: pairs practised}`, kept by path and hash after deletion."""
+    """Write the lineage: `{document id: pairs practised}`, kept by path and hash after deletion.
+
+    0 pairs means that passages of the file were shown (as a distractor, as plain text) without a
+    question on it. Raises Forgotten when a file has gone since the pairs were chosen.
+    """
     with store.transaction() as db:
         db.execute("DELETE FROM run_document WHERE run_id=?", (run_id,))
         for document_id, pairs in counts.items():
-            db.execute(
-                "INSERT INTO run_document SELECT ?, r.path, d.path, d.sha256, ? "
-                "FROM document d JOIN root r ON r.id=d.root_id WHERE d.id=?",
+            cursor = db.execute(
+                "INSERT INTO run_document(run_id, root_path, path, sha256, pairs, document_id) "
+                "SELECT ?, r.path, d.path, d.sha256, ?, d.id "
+                "FROM document d JOIN root r ON r.id=d.root_id WHERE d.id=? AND d.sha256<>''",
                 (run_id, pairs, document_id),
             )
+            if cursor.rowcount != 1:
+                raise Forgotten(
+                    "A file was forgotten while the night was being planned.",
+                    "`nightschool learn` starts anew without it.",
+                )
 
 
 def finish(
@@ -80,6 +91,12 @@ def run(store: Store, run_id: int) -> Run | None:
     return _run(rows[0]) if rows else None
 
 
+def plan_of(run: Run) -> Plan:
+    """The plan of a stored night; settings that are newer than the night have their defaults."""
+    lists = {name: tuple(value) for name, value in run.plan.items() if isinstance(value, list)}
+    return Plan(**{**run.plan, **lists})
+
+
 def unfinished(store: Store) -> Run | None:
     """The newest run that was started and never finished, if any."""
     rows = store.rows(
@@ -89,19 +106,47 @@ def unfinished(store: Store) -> Run | None:
 
 
 def lineage(store: Store, run_id: int) -> list[dict[str, Any]]:
-    """Which file, at which content hash, gave how many pairs to a run."""
+    """Which file, at which content hash, gave how many pairs to a run (0: it was only shown)."""
     return store.rows(
         "SELECT root_path, path, sha256, pairs FROM run_document WHERE run_id=? ORDER BY path",
         (run_id,),
     )
 
 
+def seen(store: Store, run_id: int) -> list[dict[str, Any]]:
+    """As `lineage`, by the files' ids: `document_id`, `path`, `sha256` and `pairs`."""
+    return store.rows(
+        "SELECT document_id, path, sha256, pairs FROM run_document WHERE run_id=? ORDER BY path",
+        (run_id,),
+    )
+
+
 def practised(store: Store, run_ids: Iterable[int]) -> set[tuple[str, str, str]]:
-    """All `(root, path, sha256)` that these runs practised."""
-    found: set[tuple[str, str, str]] = set()
-    for run_id in run_ids:
-        found |= {(row["root_path"], row["path"], row["sha256"]) for row in lineage(store, run_id)}
-    return found
+    """All `(root, path, sha256)` that these runs practised questions on."""
+    return {
+        (row["root_path"], row["path"], row["sha256"])
+        for run_id in run_ids
+        for row in lineage(store, run_id)
+        if row["pairs"]
+    }
+
+
+def revoked(store: Store, run_id: int) -> str:
+    """Why a night may not go on (a file it practised was forgotten), or empty."""
+    return str(
+        store.one("SELECT message FROM run WHERE id=? AND outcome='forgotten'", (run_id,)) or ""
+    )
+
+
+def tries(store: Store, base_sha: str, sources: set[tuple[str, str, str]]) -> int:
+    """How many nights on this base reached a verdict on exactly these `(root, path, sha256)`."""
+    concluded = (Outcome.PROMOTED, Outcome.HELD, Outcome.REJECTED)
+    return sum(
+        run.outcome in concluded
+        and run.base_sha == base_sha
+        and practised(store, [run.id]) == sources
+        for run in runs(store, 200)
+    )
 
 
 def _run(row: dict[str, Any]) -> Run:

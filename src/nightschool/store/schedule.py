@@ -9,12 +9,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from nightschool.store import documents, state
+from nightschool.store import documents, receipts, state
 from nightschool.store.db import Store
 
 _USED = "schedule_used"
 _LAST = "schedule_last_night"
 _TRIES = "schedule_tries"
+_ALLOWED = "schedule_allowed"
 _DAYS = 14
 PAIRS_PER_PASSAGE = 2.0
 """Expected practice pairs a passage, until this home's own ratio is known."""
@@ -32,30 +33,38 @@ class Material:
     expected_pairs: int
     fingerprint: str
     generation: int
+    relearn_since: str = ""
+    """When a version was blocked because of what was forgotten; empty when no night is owed."""
 
     @property
     def pairs(self) -> int:
         return self.new_pairs + self.expected_pairs
 
 
-def material(store: Store) -> Material:
-    """Count what is new since the nights that came to an end."""
+def material(store: Store, base_sha: str = "") -> Material:
+    """Count what is new since the nights on this base model that came to an end.
+
+    Another base has practised nothing yet, so a change of the base queues a relearn.
+    """
     generation = documents.generation(store)
     rows = store.rows(
         "SELECT r.path AS root, d.path, d.sha256 FROM document d JOIN root r ON r.id=d.root_id "
         "WHERE r.learn=1 AND d.status='indexed' ORDER BY r.path, d.path"
     )
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{base_sha}\n".encode())
     for row in rows:
         digest.update(f"{row['root']}\0{row['path']}\0{row['sha256']}\n".encode())
     new_pairs = int(
         store.one(
             "SELECT count(*) FROM pair p JOIN document d ON d.id=p.document_id "
             "JOIN root r ON r.id=d.root_id "
-            "WHERE p.split='train' AND p.status<>'rejected' AND r.learn=1 AND NOT EXISTS ("
+            "WHERE p.split='train' AND p.status NOT IN ('rejected','waiting') AND r.learn=1 "
+            "AND NOT EXISTS ("
             " SELECT 1 FROM run_document rd JOIN run n ON n.id=rd.run_id "
-            " WHERE n.outcome IN ('promoted','held','rejected') AND rd.root_path=r.path "
-            " AND rd.path=d.path AND rd.sha256=d.sha256)"
+            " WHERE n.outcome IN ('promoted','held','rejected') AND rd.pairs>0 "
+            " AND rd.root_path=r.path "
+            " AND rd.path=d.path AND rd.sha256=d.sha256 AND (?='' OR n.base_sha=?))",
+            (base_sha, base_sha),
         )
     )
     unread = store.rows(
@@ -76,6 +85,7 @@ def material(store: Store) -> Material:
         expected_pairs=round(unread["passages"] * ratio),
         fingerprint=digest.hexdigest(),
         generation=generation,
+        relearn_since=(receipts.relearn(store) or {"at": ""})["at"],
     )
 
 
@@ -105,6 +115,16 @@ def record_night(store: Store, night: dict[str, Any], *, failed: bool) -> None:
         count = before + 1 if failed else 0
         state.put(store, _TRIES, {"fingerprint": night["fingerprint"], "failed": count})
         state.put(store, _LAST, night)
+
+
+def allowed(store: Store) -> bool:
+    """Whether the user said that nights may start by themselves."""
+    return bool(state.get(store, _ALLOWED, False))
+
+
+def allow(store: Store, yes: bool) -> None:
+    """Remember what the user said."""
+    state.put(store, _ALLOWED, yes)
 
 
 def tries(store: Store, fingerprint: str) -> int:

@@ -43,6 +43,12 @@ def set_status(store: Store, number: int, status: str, note: str = "") -> None:
         )
 
 
+def clear_directory(store: Store, number: int) -> None:
+    """A blocked version's files were removed from the disk; its row stays as a record."""
+    with store.transaction() as db:
+        db.execute("UPDATE version SET directory='' WHERE number=?", (number,))
+
+
 def versions(store: Store, base_sha: str | None = None) -> list[Version]:
     """All versions (of one base model), newest first."""
     where = "" if base_sha is None else "WHERE base_sha=?"

@@ -9,6 +9,7 @@ import pypdfium2
 import pypdfium2.raw
 
 from nightschool.errors import ParseError
+from nightschool.ingest import ocr
 from nightschool.ingest.blocks import Block
 from nightschool.ingest.parse.plaintext import blocks_of
 
@@ -23,9 +24,11 @@ def parse(data: bytes, path: str) -> tuple[list[Block], str, str]:
     """Blocks with their page; the file's own title where the first page bears it out."""
     document = _open(data)
     try:
-        pages, damaged = _pages(document)
+        pages, damaged, notes = _pages(document)
         if sum(len(line) for page in pages for line in page) < MIN_CHARACTERS:
-            raise ParseError("the PDF holds no text (a scan?): it needs OCR first")
+            raise ParseError(
+                "; ".join(["the PDF holds no text (a scan?): it needs OCR", *notes[1:]])
+            )
         own = _squeeze(document.get_metadata_dict().get("Title", ""))
     finally:
         document.close()
@@ -36,8 +39,9 @@ def parse(data: bytes, path: str) -> tuple[list[Block], str, str]:
         rows = [(0, line) for line in kept]
         blocks += blocks_of(rows, page=number, wrapped=_full(kept))
     title = own if own and own.lower() in _squeeze(" ".join(pages[0])).lower() else ""
-    note = f"{damaged} of {len(pages)} pages could not be read" if damaged else ""
-    return blocks, title, note
+    if damaged:
+        notes.insert(0, f"{damaged} of {len(pages)} pages could not be read")
+    return blocks, title, "; ".join(notes)
 
 
 def _open(data: bytes) -> pypdfium2.PdfDocument:
@@ -49,13 +53,19 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
         raise ParseError("the PDF is damaged or cut off") from error
 
 
-def _pages(document: pypdfium2.PdfDocument) -> tuple[list[list[str]], int]:
+def _pages(document: pypdfium2.PdfDocument) -> tuple[list[list[str]], int, list[str]]:
+    """The lines of each page, how many pages are damaged, and what is to be said of scans."""
     pages: list[list[str]] = []
-    damaged = 0
+    damaged = scans = 0
+    scanner = ocr.reader()
     for index in range(len(document)):
         try:
             page = document[index]
             text = page.get_textpage().get_text_bounded()
+            if len(text.strip()) < MIN_CHARACTERS and _pictured(page):
+                read = scanner.read(page)
+                scans += not read.strip()
+                text = read or text
         except pypdfium2.PdfiumError:
             damaged += 1
             text = ""
@@ -64,7 +74,14 @@ def _pages(document: pypdfium2.PdfDocument) -> tuple[list[list[str]], int]:
         pages.append([line.rstrip() for line in text.split("\n")])
     if not pages or damaged == len(pages):
         raise ParseError("the PDF is damaged or cut off")
-    return pages, damaged
+    notes = [f"{scans} of {len(pages)} pages are scans: they need OCR"] if scans else []
+    return pages, damaged, [*notes, *([scanner.note] if scanner.note else [])]
+
+
+def _pictured(page: pypdfium2.PdfPage) -> bool:
+    """Whether a page shows a picture, as a scan does."""
+    kind = pypdfium2.raw.FPDF_PAGEOBJ_IMAGE
+    return any(item.type == kind for item in page.get_objects(max_depth=3))
 
 
 def _running(pages: list[list[str]]) -> set[str]:

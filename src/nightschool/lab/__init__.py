@@ -1,0 +1,1 @@
+"""Benchmarks over whole parts of the system, with real data: `nightschool eval`."""

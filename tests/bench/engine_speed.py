@@ -1,0 +1,192 @@
+"""The engine against a bare llama-cpp-python loop, alternating, in one process; caches and lookups.
+
+python tests/bench/engine_speed.py [--quick]
+
+--quick takes a model of 4 layers and a small vocabulary in place of the 0.6B shape.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
+
+import llama_cpp  # noqa: E402
+from shapes import write_06b  # noqa: E402
+
+from bench_report import Report, arguments  # noqa: E402
+from nightschool.children.child import Child  # noqa: E402
+from nightschool.engine.llama import Llama  # noqa: E402
+from nightschool.engine.sampling import Sampling  # noqa: E402
+from nightschool.models import catalogue  # noqa: E402
+from nightschool.models.catalogue import BOX  # noqa: E402
+from nightschool.paths import Home  # noqa: E402
+from nightschool.store.db import open_store  # noqa: E402
+
+STARTER = BOX / "starter.gguf"
+NOTE = "The boiler in the cellar was serviced by Anna Brandt on 3 May 2024. "
+FERRY = "The ferry Marigold leaves the western pier at a quarter past seven. "
+
+
+def bare(model: llama_cpp.Llama, ids: list[int], count: int) -> tuple[float, float]:
+    """Seconds of prefill and of `count` further greedy tokens, in the package's own loop."""
+    model.reset()
+    began = time.perf_counter()
+    model.eval(ids)
+    read = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in range(count):
+        token = model.sample(temp=0.0)
+        model.eval([token])
+    return read, time.perf_counter() - began
+
+
+def ours(model: Llama, ids: list[int], count: int) -> tuple[float, float]:
+    """The same through the engine."""
+    model.forget()
+    model.lookup = 0
+    for _ in model.write(ids, Sampling(max_tokens=count)):
+        pass
+    done = model.timing
+    # The first of our tokens costs no evaluation, the bare loop evaluates one after each.
+    return done.prompt_s, done.eval_s * count / max(done.tokens - 1, 1)
+
+
+def speeds(report: Report, name: str, path: Path, rounds: int, prompt: int, count: int) -> None:
+    """Decode and prefill, alternating; the best of each side counts, since others may be busy."""
+    with Llama(path, context=1024) as model:
+        theirs = llama_cpp.Llama(
+            str(path), n_ctx=1024, n_threads=model.threads, n_threads_batch=model.threads,
+            n_batch=512, verbose=False,
+        )  # fmt: skip
+        try:
+            ids = model.tokenize(NOTE * 60)[:prompt]
+            took: dict[str, list[tuple[float, float]]] = {"bare": [], "ours": []}
+            for number in range(rounds + 1):
+                if number % 2:
+                    a, b = bare(theirs, ids, count), ours(model, ids, count)
+                else:
+                    b, a = ours(model, ids, count), bare(theirs, ids, count)
+                if number:  # the first round warms up
+                    took["bare"].append(a)
+                    took["ours"].append(b)
+        finally:
+            theirs.close()
+    best = {side: (min(t[0] for t in all_), min(t[1] for t in all_)) for side, all_ in took.items()}
+    for side, (read, wrote) in best.items():
+        report.say(f"{name} {side}: {prompt / read:.0f} tokens/s read, {count / wrote:.1f} written")
+    report.at_least(f"{name}_prefill_ratio", best["bare"][0] / best["ours"][0], 0.97, rounds)
+    report.at_least(f"{name}_decode_ratio", best["bare"][1] / best["ours"][1], 0.97, rounds)
+
+
+def second_question(report: Report, name: str, path: Path) -> None:
+    """First token of a second question on one document, after another document in between."""
+    with Llama(path, context=1024) as model:
+        model.lookup = 0
+        about = {"boiler": NOTE * 34, "ferry": FERRY * 34}
+
+        def first(document: str, question: str) -> float:
+            chat = [("user", f"Context:\n{about[document]}\n\nQuestion: {question}")]
+            began = time.perf_counter()
+            next(iter(model.write(model.prompt(chat), Sampling(max_tokens=1))), None)
+            return time.perf_counter() - began
+
+        first("ferry", "warm?")
+        model.forget()
+        cold = first("boiler", "Who serviced it?")
+        first("ferry", "When does it leave?")
+        warm = first("boiler", "When was it?")
+        cached = model.timing.cached
+    report.say(f"{name}: {cold:.3f} s, then {warm:.3f} s ({cached} tokens kept)")
+    report.at_least(f"{name}_second_question_sooner", cold / warm, 3.0, 1)
+
+
+def lookups(report: Report) -> None:
+    """What guessing from the passage gains when the starter reads: printed, not judged."""
+    with Llama(STARTER, context=1024, threads=1) as model:
+        taken = {}
+        for guesses in (0, 3, 0, 3):
+            model.lookup = guesses
+            began, tokens, right, guessed = time.perf_counter(), 0, 0, 0
+            for name in ("Anna Brandt", "Casper Lindholm", "Tamsin Okoro", "Ottoline Vance"):
+                note = f"The long wooden boat behind the harbour office belongs to {name}. "
+                chat = [("user", f"Context:\n{note}\n\nQuestion: Who does the boat belong to?")]
+                model.generate(chat, max_tokens=32)
+                tokens += model.timing.tokens
+                right += model.timing.accepted
+                guessed += model.timing.guessed
+            taken[guesses] = time.perf_counter() - began
+            report.say(f"guesses {guesses}: {tokens} tokens, {right} of {guessed} guesses right")
+    report.say(f"prompt lookup on the starter: {taken[0] / taken[3]:.2f} times as fast")
+
+
+def lookups_of(report: Report, path: Path) -> None:
+    """The same where the text repeats itself, on the large shape."""
+    with Llama(path, context=1024) as model:
+        ids = model.tokenize(NOTE * 8)
+        taken = {}
+        for guesses in (0, 3):
+            model.forget()
+            model.lookup = guesses
+            for _ in model.write(ids, Sampling(max_tokens=32)):
+                pass
+            taken[guesses] = model.timing.eval_s / max(model.timing.tokens, 1)
+            report.say(
+                f"guesses {guesses}: {model.timing.accepted} of {model.timing.guessed} right, "
+                f"{1 / taken[guesses]:.1f} tokens/s"
+            )
+    report.say(f"prompt lookup on random weights: {taken[0] / taken[3]:.2f} times as fast")
+
+
+def cold_start(report: Report, name: str, path: Path, bound: float) -> None:
+    """A new engine process until its first token; the file is in the page cache, its hash known."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home").create()
+        store = open_store(home.database)
+        catalogue.add(home, store, str(path), name="measured")
+        catalogue.use(home, store, "measured")
+        store.close()
+        seconds = []
+        for _ in range(3):
+            began = time.perf_counter()
+            child = Child("nightschool.engine.main", [str(home.root)], log=home.logs / "e.log")
+            try:
+                child.wait_ready(120)
+                params = {"messages": [["user", "Hello?"]], "mode": "raw", "max_tokens": 1,
+                          "temperature": 1.0}  # fmt: skip
+                list(child.stream("chat", params))
+                seconds.append(time.perf_counter() - began)
+            finally:
+                child.stop()
+    report.at_most(f"{name}_cold_start_s", min(seconds), bound, len(seconds))
+
+
+def main() -> None:
+    options = arguments(__doc__ or "").parse_args()
+    report = Report(options.quick)
+    with tempfile.TemporaryDirectory() as folder:
+        large = Path(folder) / "large.gguf"
+        if options.quick:
+            write_06b(large, layers=4, vocabulary=8192)
+        else:
+            write_06b(large)
+        report.say(f"random weights: {large.stat().st_size / 1e6:.0f} MB")
+        rounds = 8
+        speeds(report, "starter", STARTER, rounds, 512, 64)
+        speeds(report, "shape", large, rounds, 512, 24)
+        second_question(report, "starter", STARTER)
+        second_question(report, "shape", large)
+        lookups(report)
+        lookups_of(report, large)
+        cold_start(report, "starter", STARTER, 2.0)
+        cold_start(report, "shape", large, 3.9)
+    report.say("not measured here: llama-cpp-python's own server, which needs packages of its own")
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The security goals in one run: the suite's own tests, the guard from outside, and no way out.
+
+python tests/bench/security.py [--quick]     --quick leaves the guard's socket run out
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from bench_report import Report, arguments  # noqa: E402
+
+GOALS = {
+    "G2_G3_G4_G6_G7_door": ("test_security_door.py", "test_guard.py"),
+    "G5_nothing_leaves": ("test_security_egress.py",),
+    "G8_names_and_G1c_cancelling": ("test_mcp_material.py",),
+    "G9_answers_and_G11_prefill": ("test_harmless.py", "test_dialects.py"),
+    "G12_secrets_and_G14_files": ("test_security_data.py", "test_catalogue.py"),
+}
+EVERYTHING = """
+import sys
+from pathlib import Path
+from nightschool import Nightschool
+from nightschool.examples import vault_dir
+from service_harness import service, copy_vault
+with Nightschool(sys.argv[1]) as school:
+    school.watch(copy_vault(Path(sys.argv[1]).parent))
+    assert school.ask("When was the boiler serviced?").text
+    assert school.search("boiler")
+with service() as door:
+    door.post("/ns/ask", {"question": "Hello", "mode": "raw"})
+    assert door.get("/v1/models")
+print("done")
+"""
+_CONNECT = re.compile(r"(?:connect|sendto)\(\d+, \{sa_family=AF_INET6?, (.*?)\}")
+
+
+def suite(report: Report) -> None:
+    """Each goal's tests, and how many of them there are."""
+    for goal, files in GOALS.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly",
+             *(str(ROOT / "tests" / name) for name in files)],
+            cwd=ROOT, capture_output=True, text=True, timeout=900,
+        )  # fmt: skip
+        passed = re.search(r"(\d+) passed", done.stdout)
+        failed = re.search(r"(\d+) (?:failed|error)", done.stdout)
+        count = int(passed.group(1)) if passed else 0
+        report.exactly(goal, float(failed.group(1)) if failed else float(not count), 0, count)
+
+
+def outside(report: Report) -> None:
+    """G5: everything once under strace, with no network but loopback."""
+    strace = shutil.which("strace")
+    if strace is None:
+        report.say("strace is not installed: G5 cannot be measured here")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace"
+        done = subprocess.run(
+            [strace, "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace),
+             sys.executable, "-c", EVERYTHING, str(Path(folder) / "home")],
+            cwd=ROOT, capture_output=True, text=True, timeout=900,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+                 "HOME": folder},
+        )  # fmt: skip
+        assert "done" in done.stdout, done.stderr[-2000:]
+        calls = _CONNECT.findall(trace.read_text(errors="replace"))
+        away = [call for call in calls if "127.0.0.1" not in call and "::1" not in call]
+        for call in away[:10]:
+            report.say(call)
+        report.say(f"{len(calls)} connections, all of them to loopback unless shown")
+        report.exactly("G5_outbound_attempts", len(away), 0, len(calls))
+
+
+def guard(report: Report) -> None:
+    """The guard through real sockets (its own benchmark)."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "bench" / "service_guard.py"), "--quick"],
+        cwd=ROOT, capture_output=True, text=True, timeout=1800,
+    )  # fmt: skip
+    report.exactly("guard_from_outside_exit", done.returncode, 0, 1)
+
+
+def main() -> None:
+    options = arguments(__doc__ or "").parse_args()
+    report = Report(options.quick)
+    suite(report)
+    outside(report)
+    if not options.quick:
+        guard(report)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
