@@ -31,7 +31,10 @@ check: setup-dev  ## lint, format, types, who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# `secrets.py` beside the others would hide the standard library's module from all of them.
+BENCH = tests/bench/$(subst -,_,$(patsubst secrets,planted-secrets,$(NAME))).py
+
 bench: setup-dev  ## one benchmark: make bench NAME=vault [ARGS=--quick]
 	@test -n "$(NAME)" || { echo "Say which: make bench NAME=<$(shell ls tests/bench 2>/dev/null | sed -n 's/\.py$$//p' | tr '_' '-' | paste -sd'|' -)>" >&2; exit 2; }
-	@test -f "tests/bench/$(subst -,_,$(NAME)).py" || { echo "There is no benchmark $(NAME); see tests/bench/." >&2; exit 2; }
-	@$(BIN)/python "tests/bench/$(subst -,_,$(NAME)).py" $(ARGS)
+	@test -f "$(BENCH)" || { echo "There is no benchmark $(NAME); see tests/bench/." >&2; exit 2; }
+	@$(BIN)/python "$(BENCH)" $(ARGS)

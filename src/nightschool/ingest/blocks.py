@@ -62,6 +62,12 @@ _FIELD = re.compile(r"\s*[A-Z][^:.,;]{0,40}:\s\S")
 _STARTS = re.compile(r"\s*(?:[-*+•]\s|\d+[.)]\s|[|>#]|\S[^:.]{0,40}:\s)")
 
 
+def trimmed(rows: Rows) -> Rows:
+    """The rows without the empty ones at both ends."""
+    filled = [index for index, (_, line) in enumerate(rows) if line.strip()]
+    return rows[filled[0] : filled[-1] + 1] if filled else []
+
+
 def block(kind: BlockKind, rows: Rows, *, page: int | None = None, header: int = 0) -> Block:
     """A block whose text has one line for each row."""
     return _join(kind, rows, ["\n"] * len(rows), page, header)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from nightschool.errors import ParseError
-from nightschool.ingest.blocks import Block, BlockKind, Rows, block
+from nightschool.ingest.blocks import Block, BlockKind, block, trimmed
 from nightschool.ingest.encoding import decode
 
 _WORD = r"(?P<name>[\w$.~]+(?:::[\w~]+)*)"
@@ -119,10 +119,6 @@ def _starts(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[int, i
 
 
 def _block(lines: list[str], begin: int, end: int) -> Iterator[Block]:
-    rows: Rows = [(number + 1, lines[number].rstrip()) for number in range(begin, end)]
-    while rows and not rows[0][1]:
-        rows = rows[1:]
-    while rows and not rows[-1][1]:
-        rows = rows[:-1]
+    rows = trimmed([(number + 1, lines[number].rstrip()) for number in range(begin, end)])
     if rows:
         yield block(BlockKind.CODE, rows)

@@ -25,6 +25,8 @@ MAX_MESSAGES = 20_000
 MAX_ATTACHMENTS = 20
 MAX_DEPTH = 3
 """A message in a message in a message; deeper ones are named, not read."""
+_HOSTILE = (ValueError, LookupError, AttributeError, TypeError)
+"""What the standard library's mail classes raise on headers that no program should write."""
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 _BORDER = re.compile(rb"(?:\A|\n\r?\n)From [^\n]*\d{4}[^\n]*\n")
 
@@ -50,8 +52,8 @@ def parse_box(data: bytes, path: str) -> tuple[list[Block], str, str]:
             break
         try:
             message = _message(re.sub(rb"(?m)^>(>*From )", rb"\1", data[begin:end]))
-            blocks += _blocks(message, _name(message, number), 0)
-        except ParseError:
+            blocks += list(_blocks(message, _name(message, number), 0))
+        except (ParseError, *_HOSTILE):
             damaged += 1
     notes = []
     if damaged:
@@ -70,7 +72,7 @@ def _header(message: Message, name: str) -> str:
     try:
         value = message.get(name)
         return " ".join(str(value or "").split())[:2000]
-    except (ValueError, LookupError, AttributeError, TypeError):
+    except _HOSTILE:
         raw = next((text for key, text in message.raw_items() if key.lower() == name.lower()), "")
         return " ".join(str(raw).split())[:2000]
 
@@ -120,7 +122,7 @@ def _parts(message: EmailMessage) -> list[Message]:
         return [message]
     try:
         return list(message.iter_attachments())
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+    except _HOSTILE as error:
         raise ParseError("the message is damaged") from error
 
 

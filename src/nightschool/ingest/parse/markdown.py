@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from nightschool.ingest.blocks import Block, BlockKind, Rows, block, prose
+from nightschool.ingest.blocks import Block, BlockKind, Rows, block, prose, trimmed
 from nightschool.ingest.encoding import decode
 from nightschool.ingest.parse.inline import plain
 
@@ -110,11 +110,7 @@ def _code(rows: Rows, at: int, fence: str, blocks: list[Block]) -> int:
         if closing and closing[1].startswith(fence) and not rows[end][1].strip(" `~"):
             break
         end += 1
-    inside = rows[at + 1 : end]
-    while inside and not inside[0][1].strip():
-        inside = inside[1:]
-    while inside and not inside[-1][1].strip():
-        inside = inside[:-1]
+    inside = trimmed(rows[at + 1 : end])
     if inside:
         blocks.append(block(BlockKind.CODE, inside))
     return end + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from nightschool.ingest.blocks import Block, BlockKind, Rows, block, prose
+from nightschool.ingest.blocks import Block, BlockKind, Rows, block, prose, trimmed
 from nightschool.ingest.encoding import decode
 
 _RULE = re.compile(r"([=\-`:.'\"~^_*+#])\1{1,}\s*$")
@@ -98,25 +98,21 @@ def _indented(rows: Rows, at: int, indent: int) -> tuple[Rows, int]:
         at += 1
     filled = [len(line) - len(line.lstrip()) for _, line in kept if line.strip()]
     cut = min(filled, default=0)
-    kept = [(number, line[cut:]) for number, line in kept]
-    while kept and not kept[-1][1].strip():
-        kept.pop()
-    while kept and not kept[0][1].strip():
-        kept = kept[1:]
-    return kept, at
+    return trimmed([(number, line[cut:]) for number, line in kept]), at
 
 
 def _directive(rows: Rows, at: int, blocks: list[Block], found: re.Match[str]) -> int:
     """A directive's content: code as code, notes and the like as text; the rest says nothing."""
     name = found[2].rpartition(":")[2].lower()
     inside, after = _indented(rows, at + 1, len(found[1]))
-    while inside and re.match(r":[\w-]+:", inside[0][1]):
-        inside = inside[1:]
+    options = 0
+    while options < len(inside) and re.match(r":[\w-]+:", inside[options][1]):
+        options += 1
+    inside = inside[options:]
     if name in _SILENT:
         return after
     if name in _CODE:
-        while inside and not inside[0][1].strip():
-            inside = inside[1:]
+        inside = trimmed(inside)
         if inside:
             blocks.append(block(BlockKind.CODE, inside))
         return after
