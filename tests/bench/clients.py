@@ -155,7 +155,7 @@ def main() -> None:
             for mode in ("legacy", "2026-07-28"):
                 right, _ = asyncio.run(mcp_client(door, transport, mode, 1))
                 report.exactly(f"mcp_{transport}_{mode}_calls_right", right, 7, 7)
-    report.say("not run here: MCP's conformance suite and Inspector, which need Node 22")
+    report.say("MCP's conformance suite and Inspector need Node: see tests/bench/conformance.py")
     report.finish()
 
 

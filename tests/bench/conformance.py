@@ -1,13 +1,16 @@
 """The official MCP conformance suite against the real door, guard included, at both revisions.
 
-python tests/bench/conformance.py --suite NODE_MODULES/.bin/conformance [--quick]
+python tests/bench/conformance.py --suite NODE_MODULES/.bin/conformance \\
+    [--inspector NODE_MODULES/.bin/mcp-inspector] [--quick]
 
-Needs Node 22 and the npm package @modelcontextprotocol/conformance 0.2.0-alpha.12. The suite can
-send no token, so a thin layer in front adds it; everything behind is what is served.
+Needs Node 22 and the npm packages @modelcontextprotocol/conformance 0.2.0-alpha.12 and, if wanted,
+@modelcontextprotocol/inspector. The suite can send no token, so a thin layer in front adds it;
+everything behind is what is served.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -27,7 +30,7 @@ from nightschool.daemon import client  # noqa: E402
 from nightschool.daemon.remote import RemoteService  # noqa: E402
 from nightschool.serve import app  # noqa: E402
 from nightschool.serve.credentials import Keyring, Throttle  # noqa: E402
-from service_harness import copy_vault, free_port, service  # noqa: E402
+from service_harness import Service, copy_vault, free_port, service  # noqa: E402
 
 FLOOR = {
     "2025-11-25": (
@@ -61,10 +64,13 @@ class Opened:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--suite", required=True, help="the suite's own command")
+    parser.add_argument("--inspector", default="", help="MCP Inspector's command")
     options = parser.parse_args()
     report = Report(options.quick)
     with service() as daemon, tempfile.TemporaryDirectory() as folder:
         daemon.watch(copy_vault(Path(folder)))
+        if options.inspector:
+            _inspect(report, options.inspector, daemon)
         port = free_port()
         remote = RemoteService(lambda: client.start(daemon.home))
         door = app.build(
@@ -90,6 +96,33 @@ def main() -> None:
             server.should_exit = True
             thread.join(20)
     report.finish()
+
+
+def _inspect(report: Report, inspector: str, daemon: Service) -> None:
+    """MCP Inspector's CLI over both transports."""
+    bearer = f"Authorization: Bearer {daemon.token}"
+    ways = (
+        [f"{daemon.url}/mcp", "--transport", "http", "--header", bearer],
+        [sys.executable, "-m", "nightschool", "--home", str(daemon.home.root), "mcp"],
+    )
+    calls = (
+        ["--method", "tools/list"],
+        ["--method", "tools/call", "--tool-name", "search", "--tool-arg", "query=boiler"],
+        ["--method", "resources/list"],
+        ["--method", "prompts/list"],
+    )
+    right = 0
+    for way in ways:
+        for call in calls:
+            done = subprocess.run(
+                [inspector, "--cli", *way, *call],
+                capture_output=True, text=True, timeout=120, env=daemon.settings,
+            )  # fmt: skip
+            good = done.returncode == 0 and isinstance(json.loads(done.stdout), dict)
+            right += good
+            if not good:
+                report.say(f"inspector {call}: {done.stdout[-300:]} {done.stderr[-300:]}")
+    report.exactly("inspector_calls_right", right, 8, 8)
 
 
 def _run(suite: str, port: int, *more: str) -> str:

@@ -65,14 +65,32 @@ class LocalService:
             )
 
     async def _flow(self, op: str, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
+        """The turn ends with the engine's work, not when a slow client has read it all."""
         self.on_use()
-        source = bridge.stream(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
-        async with self.turns.turn(CLIENT.get()), contextlib.aclosing(source) as messages:
-            async for message in messages:
-                if "result" in message:
-                    yield {"result": message["result"]}
-                elif "delta" in (event := message.get("event", {})):
+        inbox: asyncio.Queue[Json | Exception | None] = asyncio.Queue()
+
+        async def work() -> None:
+            source = bridge.stream(self.pool, lambda ticket: self.engine.stream(ticket, op, params))
+            try:
+                async with self.turns.turn(CLIENT.get()), contextlib.aclosing(source) as messages:
+                    async for message in messages:
+                        inbox.put_nowait(message)
+                inbox.put_nowait(None)
+            except Exception as error:
+                inbox.put_nowait(error)
+
+        task = asyncio.create_task(work())
+        try:
+            while (item := await inbox.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                if "result" in item:
+                    yield {"result": item["result"]}
+                elif "delta" in (event := item.get("event", {})):
                     yield {"delta": event["delta"]}
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def search(self, query: str, k: int) -> list[Json]:
         hits: list[Json] = await self._call("search", {"query": query, "k": k})

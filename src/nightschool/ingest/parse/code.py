@@ -119,6 +119,12 @@ def _starts(lines: list[str], pattern: re.Pattern[str]) -> Iterator[tuple[int, i
 
 
 def _block(lines: list[str], begin: int, end: int) -> Iterator[Block]:
-    rows = trimmed([(number + 1, lines[number].rstrip()) for number in range(begin, end)])
+    rows = trimmed(
+        [
+            (number + 1, lines[number].rstrip())
+            for number in range(begin, end)
+            if lines[number].strip() or (number > begin and lines[number - 1].strip())
+        ]
+    )
     if rows:
         yield block(BlockKind.CODE, rows)
