@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from service_harness import service, until
 
 FILES = 300
@@ -12,6 +14,7 @@ TEXT = " ".join(f"The {word} was kept in the shed behind the house." for word in
 ))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_file_saved_during_the_backlog_is_found_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()

@@ -53,7 +53,7 @@ def corpus(count: int) -> list[list[str]]:
 def plain(texts: list[list[str]], model: Any) -> float:
     """The tutorial's loop; seconds."""
     began = time.perf_counter()
-    index = faiss.IndexFlatIP(model.get_sentence_embedding_dimension())
+    index = faiss.IndexFlatIP(model.get_embedding_dimension())
     kept: list[str] = []
     for passages in texts:
         index.add(model.encode(passages, normalize_embeddings=True, show_progress_bar=False))

@@ -1,13 +1,12 @@
 """Bench every recipe on one night of the example vault: same facts, same steps, one table.
 
-    make bench NAME=recipes [ARGS="--quick"] [ARGS="--small"] [ARGS="--only lora vera --out DIR"]
+    make bench NAME=recipes [ARGS="--quick"] [ARGS="--only lora vera --out DIR"]
 
 The plan is bounded by passes, not by the clock, so a busy machine changes the minutes alone. What
 is done is kept in `--out` and not done again. Prints a table of closed-book recall in unseen
 wordings, ΔNLL on general text, minutes of practice, size of the adapter, whether it exports, and
 the gate's verdict; then one JSON line. Only `lora`'s recall and faithful exports are bounded: the
-others are what they are. `--small` teaches a dozen facts and asks only recall, general text and
-abstaining, at full scale: no verdict, but all recipes in minutes.
+others are what they are.
 """
 
 from __future__ import annotations
@@ -16,19 +15,15 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from gate_sabotage import Bench  # noqa: E402
 from gate_smoke import learn  # noqa: E402
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, examples  # noqa: E402
-from nightschool.evaluate import statistics  # noqa: E402
-from nightschool.pairs.forms import ABSTAIN  # noqa: E402
 from nightschool.paths import Home  # noqa: E402
 from nightschool.train.recipes import PAGES, recipe  # noqa: E402
 
@@ -72,52 +67,10 @@ def one(name: str, plan: dict[str, Any], folder: Path, report: Report) -> dict[s
     }
 
 
-def few(bench: Bench, name: str, options: Any) -> dict[str, Any]:
-    """One recipe on `options.facts` facts, without the gate."""
-    if reason := recipe(name).refused:
-        return {"recipe": name, "exports": False, "outcome": "refused", "why": reason}
-    case = bench.case
-    kept = list(dict.fromkeys(a for _, a in case.lesson.closed if a != ABSTAIN))[: options.facts]
-    closed = [(q, a) for q, a in case.lesson.closed if a in (*kept, ABSTAIN)][: 9 * options.facts]
-    lesson = replace(case.lesson, closed=closed, context=case.lesson.context[:40])
-    recall = tuple(q for q in case.material.recall if set(q.answers) & set(kept))
-    plan = replace(case.plan, recipe=name, passes=options.passes)
-    adapter = bench.fit(replace(case, lesson=lesson, plan=plan), bench.folder / name)
-    manifest = json.loads((adapter.parent / "manifest.json").read_text(encoding="utf-8"))
-    material = replace(case.material, recall=recall)
-    names = ("general", "recall", "abstain")
-    base = bench.sheet("the base", None, 1.0, material, ("general",))
-    sheet = bench.sheet(name, adapter, 1.0, material, names)
-    moved = [(a - b) / max(n, 1) for (a, n), (b, _) in
-             zip(sheet.general, base.general, strict=True)]  # fmt: skip
-    drift = statistics.bootstrap(moved, [float(n) for _, n in base.general],
-                                 [str(i) for i in range(len(moved))])  # fmt: skip
-    marks = sheet.right["recall"]
-    abstained = sheet.right["abstain"]
-    return {
-        "recipe": name,
-        "exports": True,
-        "outcome": f"abstains {sum(abstained) / len(abstained):.3f}",
-        "recall": sum(marks) / max(len(marks), 1),
-        "n": len(marks),
-        "dnll": drift.value,
-        "dnll_high": drift.high,
-        "scale": 1.0,
-        "steps": manifest["steps"],
-        "minutes": manifest["seconds"] / 60,
-        "kilobytes": adapter.stat().st_size / 1000,
-        "parity": manifest["parity"]["difference"] / max(manifest["parity"]["effect"], 1e-9),
-    }
-
-
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--only", nargs="+", choices=PAGES, default=[])
     parser.add_argument("--plan", type=json.loads, default={}, help="settings as a JSON object")
-    parser.add_argument("--small", action="store_true", help="a dozen facts, no gate")
-    parser.add_argument("--facts", type=int, default=12, help="with --small")
-    parser.add_argument("--passes", type=int, default=12, help="with --small")
-    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep and reuse what was done")
     options = parser.parse_args()
     report = Report(options.quick)
@@ -126,12 +79,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.out or Path(temporary)
         rows = []
-        bench = Bench(folder, options, report) if options.small else None
         for name in names:
             kept = folder / f"{name}.json"
             if not kept.exists():
                 report.say(name)
-                row = few(bench, name, options) if bench else one(name, plan, folder, report)
+                row = one(name, plan, folder, report)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(row), encoding="utf-8")
             rows.append(json.loads(kept.read_text(encoding="utf-8")))
@@ -157,7 +109,7 @@ def main() -> None:
         if row["exports"]:
             report.at_most(f"{name}: torch against llama.cpp, share of the effect",
                            row["parity"], 0.1, 20)  # fmt: skip
-            if name == "lora" and not (options.quick or options.small):
+            if name == "lora" and not options.quick:
                 report.at_least("lora: closed-book recall", row["recall"], 0.3, row["n"])
     report.finish()
 
