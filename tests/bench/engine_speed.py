@@ -15,8 +15,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
 
-from shapes import write_06b  # noqa: E402
-
 from bench_report import Report, arguments  # noqa: E402
 from nightschool.children.child import Child  # noqa: E402
 from nightschool.engine.library import library  # noqa: E402
@@ -26,6 +24,7 @@ from nightschool.models import catalogue  # noqa: E402
 from nightschool.models.catalogue import BOX  # noqa: E402
 from nightschool.paths import Home  # noqa: E402
 from nightschool.store.db import open_store  # noqa: E402
+from random_gguf import write_06b  # noqa: E402
 
 STARTER = BOX / "starter.gguf"
 NOTE = "The boiler in the cellar was serviced by Anna Brandt on 3 May 2024. "
