@@ -124,14 +124,30 @@ def test_a_wrong_setting_names_its_key(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_failure_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    home, broken = tmp_path / "home", tmp_path / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "from nightschool.api import Nightschool\n"
+        "def files(self, *arguments):\n"
+        "    raise ZeroDivisionError('broken on purpose')\n"
+        "Nightschool.files = files\n",
+        encoding="utf-8",
+    )
+    said = nightschool(home, "files", PYTHONPATH=str(broken))
+    assert said.code == 1
+    assert "broken on purpose" in said.complaint and "command.log" in said.complaint
+    assert "Traceback" in (home / "logs" / "command.log").read_text(encoding="utf-8")
+    shown = nightschool(home, "--debug", "files", PYTHONPATH=str(broken))
+    assert "Traceback" in shown.error
+
+
+def test_what_lies_where_a_folder_belongs_is_named(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "models").write_text("a file where a folder belongs", encoding="utf-8")
     said = nightschool(home, "files")
     assert said.code == 1
-    assert "Traceback" not in said.error
-    shown = nightschool(home, "--debug", "files")
-    assert "Traceback" in shown.error
+    assert "models" in said.complaint and "Move away" in said.complaint
 
 
 def test_a_folder_is_indexed_at_once_and_every_file_says_where_it_stands(
