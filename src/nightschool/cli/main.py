@@ -98,7 +98,8 @@ def run(arguments: list[str] | None = None) -> None:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"See `{context.command_path} --help`." if context else ""
-        complain(error.format_message().rstrip(".") + ".", hint)
+        said = error.format_message().rstrip(".")
+        complain(said if said.endswith("?") else f"{said}.", hint)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         complain("Interrupted.")
