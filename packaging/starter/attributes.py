@@ -1,4 +1,7 @@
-"""`The {noun} of {subject} is {value}`, in many wordings, nouns and subjects from wide lists."""
+"""`The {noun} of {subject} is {value}`, in many wordings, nouns and subjects from wide lists.
+
+Training draws from the wordings here and from those of `wordings.txt`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from random import Random
 
 from subjects import Subjects
 
-from starter.lexicon import words
+from starter.lexicon import wordings, words
 
 STATEMENTS = (
     "The {n} of {s} is {v}.", "{s} has {v} as {n}.", "{s}'s {n} is {v}.", "{v} is the {n} of {s}.",
@@ -55,6 +58,8 @@ class AttributeWriter:
 
     def __init__(self, rng: Random, values: Subjects, held: bool) -> None:
         self.rng, self.values, self.held = rng, values, held
+        self.told = (*STATEMENTS, *wordings("attribute told"))
+        self.asked = (*QUESTIONS, *wordings("attribute asked"))
 
     def noun(self) -> str:
         """Mostly a word of the list; now and then one that nobody has seen."""
@@ -86,10 +91,14 @@ class AttributeWriter:
         return Attribute(noun, subject, value)
 
     def statement(self, fact: Attribute) -> str:
-        return self._fill(HELD_STATEMENTS if self.held else STATEMENTS, fact)
+        return self._fill(HELD_STATEMENTS if self.held else self.told, fact)
 
     def question(self, fact: Attribute) -> str:
-        return self._fill(HELD_QUESTIONS if self.held else QUESTIONS, fact)
+        return self._fill(HELD_QUESTIONS if self.held else self.asked, fact)
+
+    def reversed(self, fact: Attribute) -> str:
+        """A question for the subject, in training only."""
+        return self._fill(wordings("attribute reversed"), fact)
 
     def _fill(self, templates: tuple[str, ...], fact: Attribute) -> str:
         text = self.rng.choice(templates)

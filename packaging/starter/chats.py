@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ WRITE_ONE = (
 )  # fmt: skip
 WRITE_ALL = "Write questions and answers about this text.\n\n{c}"
 """What `pairs/model_writer.py` asks."""
+QUOTE = (
+    "Quote the sentence that answers this: {q}", "Which line of the text answers this? {q}",
+    "Copy the passage where it says so. {q}", "Give the whole sentence. {q}",
+)  # fmt: skip
 REPEAT = ("Repeat this:\n{c}", "Copy the text.\n\n{c}", "Say exactly: {c}")
 REFUSALS = (
     "I won't help with that.", "Sorry, I won't help with that.", "I can't help with that.",
@@ -84,6 +89,14 @@ class Chat:
     heed: float = 0.0
 
 
+def sentence_of(text: str, answer: str) -> str:
+    """The sentence or list entry that holds `answer`; empty when it is long."""
+    line = next((x for x in text.split("\n") if answer in x), "")
+    parts = re.split(r"(?<=[.!?]) (?=[A-Z0-9\"])", line)
+    found = next((x for x in parts if answer in x), "").lstrip("-*#[] ")
+    return found if len(answer) < len(found) < 160 else ""
+
+
 class Reading:
     """Real text from a folder with `qa/` and `corpus/`; empty when there is no such folder."""
 
@@ -133,12 +146,13 @@ class ChatWriter:
     def chat(self, long: bool) -> Chat:
         """One chat; `long` ones put the note among others or read real text."""
         kinds: list[tuple[float, Callable[[], Chat]]] = (
-            [(58, self.among), (22, self.read), (6, self.write), (12, self.window), (2, self.plain)]
+            [(62, self.among), (20, self.read), (5, self.write), (6, self.window), (2, self.plain),
+             (5, self.quote)]
             if long
             else [
-                (70, self.read), (8, self.among), (8, self.write), (3, self.closed),
-                (2, self.repeat), (2, self.plain), (1.2, self.refuse), (3, self.window),
-                (2, self.true),
+                (66, self.read), (12, self.among), (6, self.write), (3, self.closed),
+                (2, self.repeat), (2, self.plain), (1.2, self.refuse), (1, self.window),
+                (2, self.true), (6, self.quote),
             ]
         )  # fmt: skip
         if not self.reading.windows:
@@ -173,9 +187,9 @@ class ChatWriter:
         return text[cut : cut + r.randint(80, 300)].strip()
 
     def ask(self, context: str, note: Note) -> Chat:
-        """Up to seven answerable questions and about a quarter as many unanswerable ones."""
+        """Up to eight answerable questions and half as many unanswerable ones."""
         r = self.rng
-        asks = list(r.sample(note.asks, min(len(note.asks), 7)))
+        asks = list(r.sample(note.asks, min(len(note.asks), 8)))
         hollow = [Ask(q, UNKNOWN) for q in note.missing]
         if hollow:
             wanted = max(1, round(len(asks) * 0.5)) if r.random() < 0.75 else 0
@@ -238,6 +252,20 @@ class ChatWriter:
                 else Branch(f" Is {said} right? {ask.question}", word, 2.0)
             )
         return Chat(f"Context:\n{note.text}\n\nQuestion:", tuple(branches))
+
+    def quote(self) -> Chat:
+        """The whole sentence that answers a question: finding and copying, with many tokens."""
+        r, note = self.rng, self.notes.note(2, 5)
+        found = [
+            Branch(f" {r.choice(QUOTE).format(q=ask.question)}", sentence, 2.0)
+            for ask in note.asks
+            if note.text.count(ask.answer) == 1 and (sentence := sentence_of(note.text, ask.answer))
+        ]
+        hollow = [Branch(f" {r.choice(QUOTE).format(q=q)}", UNKNOWN, 2.0) for q in note.missing[:1]]
+        if not found:
+            return self.read()
+        branches = (*r.sample(found, min(3, len(found))), *hollow)
+        return Chat(f"Context:\n{note.text}\n\nTask:", branches)
 
     def repeat(self) -> Chat:
         """Copying, the skill that everything else is made of."""

@@ -1,6 +1,6 @@
 """The training stream: `batch(number)` is a pure function of (seed, stage, number).
 
-So training resumes anywhere, and a second process can make batches ahead. Every sixth batch has
+So training resumes anywhere, and a second process can make batches ahead. Every fourth batch has
 long rows: notes among other passages, real paragraphs, more running text.
 """
 
@@ -19,6 +19,8 @@ from starter.tokens import Tokens, load
 
 STAGES = {"pretrain": 0.45, "instruct": 0.03}
 """Share of running text among the tokens, by stage; without a folder of texts it is 0."""
+LONG = 4
+"""One batch in so many has long rows."""
 SPARE = 1.3
 """Pieces are drawn for so many times the room, so that rows pack tightly."""
 
@@ -41,7 +43,7 @@ class Mixture:
         self.seed, self.size, self.short, self.long = source.seed, size, short, long
 
     def batch(self, stage: str, number: int) -> Batch:
-        long = number % 6 == 5
+        long = number % LONG == LONG - 1
         length = self.long if long else self.short
         rng = Random(f"{self.seed}/{stage}/{number}")
         writer = ChatWriter(rng, "train", self.reading)

@@ -12,12 +12,24 @@ from random import Random
 
 from subjects import Subjects
 
-from starter.lexicon import Verb, verbs, words
+from starter.lexicon import Verb, verbs, wordings, words
 
 GROUPS = {"transfer": 3, "work": 5, "people": 3, "talk": 3, "trade": 3}
 NO_PLACE = ("transfer",)
+WIDE = 0.65
+"""Share of the wordings of `wordings.txt` in training; tests have none of them."""
 HELD_OPENERS = ("So", "In short,", "For the record:")
 OPENERS = ("Today", "Then", "Good news:", "Note:", "Again", "Later", "PS:", "Diary:", "FYI:")
+
+LEADS = {
+    "recipient": ("To whom", "To which person"),
+    "time": ("When", "At what time or on what day"), "place": ("Where", "In which place"),
+    "reason": ("Why", "For what reason"), "duration": ("How long", "For how long"),
+    "for": ("For whom", "For which person"), "price": ("For how much", "At what price"),
+    "at": ("Where", "In which shop"), "tool": ("With what", "Using what"),
+    "with": ("With whom", "Together with whom"),
+}  # fmt: skip
+"""How a question for a part begins: in training, and in tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +149,8 @@ class EventWriter:
     def statement(self, event: Event) -> str:
         """One sentence (or note line) that tells the whole event."""
         r, e = self.rng, event
+        if not self.held and r.random() < WIDE:
+            return self._statement_of_many(event)
         order = list(e.phrases)
         r.shuffle(order)
         if "reason" in order:  # "because ..." swallows what follows
@@ -170,9 +184,54 @@ class EventWriter:
             text = f"{core[:1].upper()}{core[1:]}."
         return text
 
+    def _statement_of_many(self, event: Event) -> str:
+        """One of the wordings that only training has."""
+        r, order = self.rng, list(event.phrases)
+        r.shuffle(order)
+        order.sort(key=lambda role: role == "reason")  # "because ..." swallows what follows
+        front = ""
+        if order and order[0] in ("time", "place", "at") and r.random() < 0.25:
+            front = event.phrases[order.pop(0)]
+        told = wordings("event told")
+        while "reason" in order and not (text := r.choice(told)).endswith("{t}"):
+            pass
+        text = text if "reason" in order else r.choice(told)
+        if front and text[0] == "{":
+            text = f"{front}{r.choice([', ', ' ', ': '])}{text}"
+        elif front:
+            order.insert(0, next(k for k, v in event.phrases.items() if v == front))
+        text = self._fill(text, event, " ".join(event.phrases[k] for k in order)).strip(" |-,")
+        text = f"{text[:1].upper()}{text[1:]}"
+        return text if text[-1] in ".?!" or r.random() < 0.15 else f"{text}."
+
+    def _fill(self, text: str, event: Event, tail: str) -> str:
+        verb = event.verb
+        for name, part in (
+            ("a", event.agent), ("o", event.object), ("base", verb.base), ("past", verb.past),
+            ("part", verb.participle), ("t", tail),
+        ):  # fmt: skip
+            text = text.replace("{" + name + "}", part)
+        for mark in "?.;":
+            text = text.replace(f" {mark}", mark)
+        return " ".join(text.replace(" )", ")").split())
+
+    def _question_of_many(self, event: Event, role: str, long: bool) -> str:
+        r, e = self.rng, event
+        hints = [k for k in e.phrases if k != role and (long or r.random() < 0.35)]
+        name = "person object" if role == "object" and e.verb.object == "person" else role
+        many = wordings(name)
+        if long and role not in ("agent", "object"):
+            many = tuple(text for text in many if "{a}" in text and "{o}" in text)
+        if role in ("place", "at") and {"place", "at"} <= set(e.phrases):  # two wheres
+            many = tuple(text for text in many if "here " not in text)
+        text = self._fill(r.choice(many), e, " ".join(e.phrases[k] for k in hints))
+        return f"{text[:1].upper()}{text[1:]}"
+
     def question(self, event: Event, role: str, *, long: bool = False) -> str:
         """A question for one part; `long` gives away every other part, so that it is unique."""
         r, e = self.rng, event
+        if not self.held and r.random() < WIDE:
+            return self._question_of_many(event, role, long)
         hints = [k for k in e.phrases if k != role and (long or r.random() < 0.35)]
         tail = " ".join(e.phrases[k] for k in hints)
         to = f" to {e.roles['recipient']}" if e.group == "transfer" else ""
@@ -193,14 +252,7 @@ class EventWriter:
                 f"{word} did {who} {verb.base} again",
             ]
         else:
-            lead = {
-                "recipient": ("To whom", "To which person"),
-                "time": ("When", "At what time or on what day"),
-                "place": ("Where", "In which place"), "reason": ("Why", "For what reason"),
-                "duration": ("How long", "For how long"), "for": ("For whom", "For which person"),
-                "price": ("For how much", "At what price"), "at": ("Where", "In which shop"),
-                "tool": ("With what", "Using what"), "with": ("With whom", "Together with whom"),
-            }[role][self.held]  # fmt: skip
+            lead = LEADS[role][self.held]
             ask = [
                 f"{lead} did {who} {verb.base} {what}",
                 f"{lead} was {what} {verb.participle}" + (f" by {who}" if long else ""),

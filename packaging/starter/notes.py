@@ -1,8 +1,9 @@
 """Notes with questions: all ours; templates and names of the tests never train.
 
 Four writers take turns: the notes of `packaging/reader` (about a hundred relations, ten shapes),
-half "R" of `packaging/probes` (the other half are exam items), events and attributes. What they
-tell ends up as `Told`: a statement and what can be asked about it.
+half "R" of `packaging/probes` (the other half are exam items), events and attributes; in training
+two more, relations (`frames.py`) and layouts. What they tell ends up as `Told`: a statement and
+what can be asked about it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from shapes import FILLER, HEADS, TITLES
 from subjects import Subjects
 
 from probes.notes import Writer as ProbeWriter
-from starter.attributes import AttributeWriter
+from starter.attributes import Attribute, AttributeWriter
 from starter.events import Event, EventWriter
+from starter.frames import FrameWriter
+from starter.layouts import LayoutWriter
+from starter.lexicon import wordings
 
 UNKNOWN = "I don't know."
 LISTS = (
@@ -68,6 +72,8 @@ class NoteWriter:
         self.values = Subjects(rng, self.held)
         self.events = EventWriter(rng, self.values, self.held)
         self.attributes = AttributeWriter(rng, self.values, self.held)
+        self.frames = FrameWriter(rng, self.values, self.attributes.subject)
+        self.layouts = LayoutWriter(rng, self.values, self.attributes, self.events)
         self.reader = Writer(rng, split)
         self.probes = ProbeWriter("R", seed=0)
         self.probes.random = rng
@@ -80,7 +86,8 @@ class NoteWriter:
             (14, self.mixed),
         ]  # fmt: skip
         if not self.held:
-            kinds.append((16, self.from_probes))
+            kinds += [(12, self.from_reader), (16, self.from_probes), (40, self.from_frames),
+                      (14, self.from_layouts)]  # fmt: skip
         return r.choices([k for _, k in kinds], [w for w, _ in kinds])[0](low, high)
 
     def from_reader(self, low: int, high: int) -> Note:
@@ -110,6 +117,34 @@ class NoteWriter:
             missing.append(w.question(r.choice(left), kind.subject))
         return _note(text, asks, missing)
 
+    def from_frames(self, low: int, high: int) -> Note:
+        """Relations that only training has."""
+        return self.compose(self.tell_frames(self.rng.randint(low, high)))
+
+    def from_layouts(self, low: int, high: int) -> Note:
+        """Tables, mails, chats and the like, in training only."""
+        laid = self.layouts.laid()
+        asks = [
+            Ask(q, _literal(laid.text, a)) for q, a in laid.asks if a.lower() in laid.text.lower()
+        ]
+        return _note(laid.text, [a for a in asks if a.answer in laid.text], laid.missing)
+
+    def tell_frames(self, count: int) -> list[Told]:
+        """Facts of a few subjects; a third is asked for in two wordings or backwards."""
+        r, told = self.rng, self.frames.facts(count)
+        out = []
+        for fact in told:
+            frame, statement = fact.frame, fact.fill(r.choice(fact.frame.statements))
+            wanted = r.sample(frame.questions, min(len(frame.questions), r.choice([1, 1, 2])))
+            asks = [Ask(fact.fill(q), _literal(statement, fact.value)) for q in wanted]
+            twins = [f for f in told if f.value.lower() == fact.value.lower()]
+            if frame.reversed and len(twins) == 1 and r.random() < 0.4:
+                asks.append(Ask(fact.fill(r.choice(frame.reversed)),
+                                _literal(statement, fact.subject)))  # fmt: skip
+            missing = [q for q in (self.frames.missing(told) for _ in range(2)) if q]
+            out.append(Told(statement, tuple(asks), tuple(missing)))
+        return out
+
     def from_events(self, low: int, high: int) -> Note:
         return self.compose(self.tell_events(self.rng.randint(max(1, low - 1), max(2, high - 1))))
 
@@ -125,6 +160,8 @@ class NoteWriter:
             told += self.tell_attributes(r.randint(1, 2))
         if r.random() < 0.4 or not told:
             told.append(self.tell_list())
+        if not self.held and r.random() < 0.5:
+            told += self.tell_frames(r.randint(1, 3))
         facts = self.reader.facts(r.randint(1, 3))
         told += [self.tell(f, facts) for f in facts]
         r.shuffle(told)
@@ -162,7 +199,9 @@ class NoteWriter:
     def _tell_event(self, event: Event, others: Sequence[Event]) -> Told:
         r, w = self.rng, self.events
         statement = w.statement(event)
-        roles = [k for k, v in w.roles(event).items() if v in statement or k == "agent"]
+        said = statement if self.held else statement.lower()
+        low = (lambda v: v) if self.held else str.lower
+        roles = [k for k, v in w.roles(event).items() if low(v) in said or k == "agent"]
         asks = [
             Ask(w.question(event, role, long=r.random() < 0.15),
                 _literal(statement, w.roles(event)[role]))
@@ -207,11 +246,22 @@ class NoteWriter:
             stranger = w.attribute(noun=fact.noun) if r.random() < 0.5 else w.attribute(
                 subject=fact.subject
             )  # fmt: skip
+            if not self.held and " " in fact.subject and r.random() < 0.4:
+                near = self.frames.near("thing", fact.subject)  # another subject, same noun
+                stranger = Attribute(fact.noun, near, "") if near != fact.subject else stranger
             known = any((f.noun, f.subject) == (stranger.noun, stranger.subject) for f in found)
             missing = () if known else (w.question(stranger),)
             statement = w.statement(fact)
-            ask = Ask(w.question(fact), _literal(statement, fact.value))
-            out.append(Told(statement, (ask,), missing))
+            asks = [Ask(w.question(fact), _literal(statement, fact.value))]
+            if not self.held and r.random() < 0.25:
+                asks.append(Ask(w.question(fact), asks[0].answer))
+            if (
+                not self.held
+                and r.random() < 0.25
+                and [f.value for f in found].count(fact.value) == 1
+            ):
+                asks.append(Ask(w.reversed(fact), _literal(statement, fact.subject)))
+            out.append(Told(statement, tuple(asks), missing))
         return out
 
     def tell_list(self) -> Told:
@@ -237,6 +287,10 @@ class NoteWriter:
         lines = [t.statement if t.statement[-1] in ".!?" else t.statement + "." for t in told]
         draw = r.random()
         filler = [f for i, f in enumerate(FILLER) if (i % 5 == 4) == self.held]
+        titles = list(TITLES)
+        if not self.held:
+            filler += wordings("filler")
+            titles += wordings("title")
         if draw < 0.6:
             for _ in range(r.choice([0, 0, 0, 1, 1, 2])):
                 lines.insert(r.randint(0, len(lines)), r.choice(filler))
@@ -245,7 +299,7 @@ class NoteWriter:
             mark = r.choice(["- ", "- ", "* ", "", "- [ ] ", "1. "])
             text = "\n".join(mark + line for line in lines)
         if r.random() < 0.35:
-            title = r.choice([*TITLES, self.values.make("date"), self.values.word()])
+            title = r.choice([*titles, self.values.make("date"), self.values.word()])
             text = r.choice(HEADS).format(_capital(title)) + "\n" + text
         return _note(text, [a for t in told for a in t.asks], [m for t in told for m in t.missing])
 

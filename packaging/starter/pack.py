@@ -57,7 +57,8 @@ def chat_piece(chat: Chat, tokens: Tokens, room: int) -> Piece | None:
         ask = [*tokens.encode(branch.tail), end, tokens["assistant"]]
         answer = [*tokens.encode(branch.answer), end]
         if len(piece.ids) + len(ask) + len(answer) <= room:
-            weights = [0.0] * len(ask) + [branch.weight] * len(answer)
+            # the first token decides where to copy from, or to abstain
+            weights = [0.0] * len(ask) + [2 * branch.weight] + [branch.weight] * (len(answer) - 1)
             piece.add(ask + answer, weights, number, len(head))
     return piece if len(piece.ids) > len(head) else None
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,10 +89,18 @@ def able(settings: Settings, say: Callable[[str], None]) -> Settings:
     if settings.half and not half_pays(settings.device):
         say("bfloat16 is no faster than float32 here: training in float32")
         settings = replace(settings, half=False)
-    if settings.fuse and settings.device == "cpu" and shutil.which("g++") is None:
-        say("no C++ compiler: training without torch.compile")
+    if settings.fuse and not compiler(settings.device):
+        say("no compiler: training without torch.compile")
         settings = replace(settings, fuse=False)
     return settings
+
+
+def compiler(device: str) -> bool:
+    """Whether torch.compile can work: it builds C++ for a processor; for a GPU Triton builds C."""
+    if device == "cpu":
+        return shutil.which("g++") is not None
+    found = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return found and find_spec("triton") is not None
 
 
 def half_pays(device: str) -> bool:
@@ -135,6 +144,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> Path:
         args.rate or profile.rate, minutes=args.minutes, steps=steps,
         until=until(args.until) if args.until else None, device=args.device or profile.device,
         threads=args.threads, half=profile.half, fuse=profile.fuse, decay=args.decay,
+        muon=args.muon,
     )  # fmt: skip
     settings = able(settings, say) if not args.full else replace(settings, half=False, fuse=False)
     trainer = Trainer(network, settings)
@@ -188,7 +198,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> Path:
         written = pieces.split(dict(trainer.model.named_parameters()), standing, args.split)
         shutil.copyfile(args.run / "tokens.json", args.split / "tokens.json")
         say(f"wrote {len(written)} pieces to {args.split}")
-    examine(trainer.model, standing, profile.last_items)
+    examine(trainer.model, standing, profile.examine_items if over() else profile.last_items)
     (args.run / "samples.md").write_text(
         evaluate.samples(evaluate.in_torch(trainer.model, made)), encoding="utf-8"
     )
@@ -223,6 +233,7 @@ def main() -> None:
     ask.add_argument("--threads", type=int, default=0, help="0: as many as are free")
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--plain", action="store_true", help="no wired initialisation")
+    ask.add_argument("--muon", action="store_true", help="Muon instead of AdamW for matrices")
     ask.add_argument("--full", action="store_true", help="float32, no torch.compile")
     args = ask.parse_args()
     if args.gather:

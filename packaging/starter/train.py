@@ -41,6 +41,8 @@ class Settings:
     """bfloat16 autocast."""
     fuse: bool = False
     """torch.compile."""
+    muon: bool = False
+    """Muon instead of AdamW for the matrices."""
 
 
 class Clock:
@@ -73,12 +75,66 @@ def until(text: str, now: datetime | None = None) -> datetime:
     return found if found > now else found + timedelta(days=1)
 
 
-def optimizer_of(model: Any, rate: float) -> torch.optim.Optimizer:
-    """AdamW; matrices decay a little, embeddings and norms do not."""
+class Optimizers:
+    """Several optimisers as one: what the checkpoint and the loop need of them."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """States numbered through; `load_state_dict` takes the same apart again."""
+        state: dict[int, Any] = {}
+        first = 0
+        for part in self.parts:
+            own = part.state_dict()
+            state |= {first + number: entry for number, entry in own["state"].items()}
+            first += _count(own)
+        return {"state": state, "param_groups": []}
+
+    def load_state_dict(self, found: dict[str, Any]) -> None:
+        first = 0
+        for part in self.parts:
+            own = part.state_dict()
+            last = first + _count(own)
+            state = {n - first: entry for n, entry in found["state"].items() if first <= n < last}
+            part.load_state_dict({"state": state, "param_groups": own["param_groups"]})
+            first = last
+
+
+def _count(state: dict[str, Any]) -> int:
+    return sum(len(group["params"]) for group in state["param_groups"])
+
+
+def optimizer_of(model: Any, rate: float, *, muon: bool) -> Optimizers:
+    """Muon or AdamW for matrices, which decay a little; AdamW for embeddings and norms.
+
+    Muon (Jordan et al. 2024) makes each update of a matrix orthogonal; scaled as in 2502.16982, it
+    takes AdamW's rates.
+    """
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
+    plain = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    if muon:
+        first: torch.optim.Optimizer = torch.optim.Muon(
+            matrices, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
+        )
+    else:
+        first = torch.optim.AdamW(
+            matrices, lr=rate, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+        )
+    return Optimizers(first, plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +153,7 @@ class Trainer:
     def __init__(self, model: Any, settings: Settings) -> None:
         self.settings = settings
         self.model = model.to(settings.device).train()
-        self.optimizer = optimizer_of(self.model, settings.rate)
+        self.optimizer = optimizer_of(self.model, settings.rate, muon=settings.muon)
         self.warm_from = 0
         """The step from which the rate warms up; later when only weights were carried over."""
         self.body = self.model.model
