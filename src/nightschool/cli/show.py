@@ -44,7 +44,8 @@ def say(text: str = "") -> None:
 
 def emit(value: Any) -> None:
     """The value as JSON on stdout: records become objects, paths and enums strings."""
-    print(json.dumps(plain(value), ensure_ascii=False, indent=2).translate(_JSON))
+    short = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(plain(value), ensure_ascii=short, indent=2).translate(_JSON))
 
 
 def plain(value: Any) -> Any:
