@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nightschool.cli.door import school
-from nightschool.cli.show import emit, say, size, table
+from nightschool.cli.door import home_of, school
+from nightschool.cli.show import emit, say, table
 from nightschool.errors import NightschoolError
+from nightschool.registry.health import REPAIR
 
 if TYPE_CHECKING:
     from nightschool.api import Nightschool
-
-LITTLE_SPACE = 1_000_000_000
-"""Free bytes below which a night may not find room for its checkpoints."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `remedy` is empty when all is well."""
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
+    from nightschool.cli.checkup import Check
+    from nightschool.paths import Home
 
 
 def register(app: typer.Typer) -> None:
@@ -68,109 +55,67 @@ def status(
 def doctor(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Do not start the engine.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended; damaged files move aside.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look at everything that is needed, and say what is wrong and how to mend it."""
-    with school(context) as door:
-        checks = list(examine(door, start_engine=not quick))
+    from nightschool.cli import checkup
+
+    home = home_of(context).create()
+    with checkup.alone(home) if repair else contextlib.nullcontext():
+        checks = list(_examine(home, repair=repair, start_engine=not quick))
     healthy = all(check.ok for check in checks)
     if as_json:
         emit({"healthy": healthy, "checks": checks})
+        raise typer.Exit(0 if healthy else 1)
+    table(
+        ("", "what", "found"),
+        [("ok" if c.ok else "!!", c.name, _told(c)) for c in checks],
+    )
+    if healthy:
+        say("All is well.")
     else:
-        table(
-            ("", "what", "found"),
-            [("ok" if c.ok else "!!", c.name, f"{c.found} {c.remedy}".strip()) for c in checks],
-        )
-        say(
-            "All is well."
-            if healthy
-            else "Something needs attention; the lines marked !! say what."
-        )
+        say("Something needs attention; the lines marked !! say what.")
+        if any(check.can_mend for check in checks):
+            say("Mend it: nightschool doctor --repair (nothing is deleted; see docs/durability.md)")
     raise typer.Exit(0 if healthy else 1)
 
 
-def examine(door: Nightschool, *, start_engine: bool) -> Iterator[Check]:
-    """All checks, cheap ones first; a check that raises says so instead of ending the list."""
-    yield _checked("home", lambda: _home(door.home.root))
-    yield _checked("disk", lambda: _disk(door.home.root))
-    yield _checked("database", lambda: _database(door))
-    for root in door.roots():
-        yield _folder(Path(root.path))
-    yield _checked("base model", lambda: _model(door))
-    yield _checked("served version", lambda: _version(door))
-    if start_engine:
-        yield _checked("engine", lambda: _engine(door))
+def _told(check: Check) -> str:
+    mended = f" Mended: {check.mended}" if check.mended else ""
+    return f"{check.found}{mended} {check.remedy}".strip()
 
 
-def _checked(name: str, look: Callable[[], Check]) -> Check:
+def _examine(home: Home, *, repair: bool, start_engine: bool) -> Iterator[Check]:
+    """All checks; without a database that opens, those of the files alone."""
+    from nightschool import config
+    from nightschool.api import Nightschool
+    from nightschool.cli import checkup
+    from nightschool.daemon import client
+    from nightschool.daemon.through import ThroughService
+
+    whole = True
+    for check in checkup.of_home(home, repair=repair):
+        whole = whole and (check.ok or check.name != "database")
+        yield check
+    if not whole:
+        yield checkup.Check("records", False, "Not looked at: the database is damaged.", REPAIR)
+        return
+    service = client.connect(home)
     try:
-        return look()
+        settings = config.load(home.config)
+    except NightschoolError:  # said above, as "settings"
+        settings = config.Config()
+    try:
+        door: Nightschool
+        if service is None:
+            door = Nightschool(home.root, settings=settings)
+        else:
+            door = ThroughService(home.root, service)
     except NightschoolError as error:
-        return Check(name, False, error.message, error.remedy)
-
-
-def _home(root: Path) -> Check:
-    ok = os.access(root, os.W_OK)
-    private = os.name != "posix" or root.stat().st_mode & 0o077 == 0
-    if not ok:
-        return Check("home", False, f"{root} is not writable.", "Check its owner and mode.")
-    if not private:
-        return Check("home", False, f"Others can read {root}.", f"chmod 700 {root}")
-    return Check("home", True, str(root))
-
-
-def _disk(root: Path) -> Check:
-    free = shutil.disk_usage(root).free
-    ok = free >= LITTLE_SPACE
-    return Check("disk", ok, f"{size(free)} free.", "" if ok else "Free some space for a night.")
-
-
-def _database(door: Nightschool) -> Check:
-    from nightschool.store.db import check
-
-    problem = check(door.store)
-    if problem:
-        return Check(
-            "database", False, f"{door.home.database} is damaged: {problem}.",
-            "Move it away and add the folders again; your files are untouched.",
-        )  # fmt: skip
-    return Check("database", True, f"{size(door.home.database.stat().st_size)}, sound")
-
-
-def _folder(path: Path) -> Check:
-    name = f"folder {path}"
-    if not path.is_dir():
-        return Check(
-            name, False, "It is missing; its index is kept.",
-            f"Mount or restore it, or: nightschool watch remove {path}",
-        )  # fmt: skip
-    if not os.access(path, os.R_OK | os.X_OK):
-        return Check(name, False, "It cannot be read.", "Check its permissions.")
-    return Check(name, True, "readable")
-
-
-def _model(door: Nightschool) -> Check:
-    info = door.model()
-    ok = info.can_serve and info.can_learn
-    able = "serves and learns" if ok else ("serves" if info.can_serve else "cannot serve")
-    return Check("base model", info.can_serve, f"{info.name}: {able}.", info.why_not)
-
-
-def _version(door: Nightschool) -> Check:
-    from nightschool.registry.versions import verify
-
-    current = next((item for item in door.versions() if item.current), None)
-    if current is None:
-        return Check(
-            "served version", False, "The pointer names a version that is not there.",
-            "nightschool use 0",
-        )  # fmt: skip
-    if current.number:
-        verify(door.home, current)
-    return Check("served version", True, f"version {current.number}" if current.number else "base")
-
-
-def _engine(door: Nightschool) -> Check:
-    ready = door.engine().call("status")
-    names = [str(ready.get(key)) for key in ("model", "reader", "embedder") if ready.get(key)]
-    return Check("engine", True, f"starts ({', '.join(names)})" if names else "starts")
+        yield checkup.Check("records", False, error.message, error.remedy)
+        return
+    with door:
+        yield from checkup.of_school(door, repair=repair, start_engine=start_engine)

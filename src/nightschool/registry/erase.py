@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,8 @@ from nightschool.clock import Clock, SystemClock, iso
 from nightschool.errors import StoreError
 from nightschool.paths import Home
 from nightschool.records import Receipt
-from nightschool.store import db, documents, receipts
+from nightschool.registry.leftovers import torn
+from nightschool.store import db, documents, receipts, snapshot
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
 
@@ -53,13 +55,21 @@ def vacuum(home: Home, store: Store, *, now: bool = False, clock: Clock | None =
         for receipt in receipts.unerased(store):
             _erase(home, store, receipt, report, at, now=now, free=free)
     _stale_cache(home, store, report)
-    for copy in sorted(home.root.glob(f"{home.database.stem}.*.bak")):
+    for copy in sorted(home.root.glob(f"{home.database.stem}.*.bak")):  # of version 0.1
         _remove(copy)
         report.files.append(copy.name)
+    if home.quarantine.exists():
+        _remove(home.quarantine)
+        report.files.append(f"{home.quarantine.name} (what repairs had moved aside)")
+    for left in torn(home):  # copies that a kill left, of the database too
+        if not left.name.startswith(f".export.{os.getpid()}."):
+            _remove(left)
+            report.files.append(left.relative_to(home.root).as_posix())
     for log in sorted(home.logs.glob("*.log*")):
         _empty(log)
     report.files.append("logs (emptied)")
     db.compact(store)
+    _renew_backups(home, store, report, at)
     report.bytes_after = _size(home.root)
     return report
 
@@ -118,8 +128,22 @@ def _stale_cache(home: Home, store: Store, report: Vacuum) -> None:
             if part.exists():
                 _remove(part)
                 report.files.append(f"{home.index.name}/{part.name}")
-    for torn in sorted(home.index.glob("*.tmp")):
-        _remove(torn)
+
+
+def _renew_backups(home: Home, store: Store, report: Vacuum, at: str) -> None:
+    """Backups hold old text: one of the cleaned database takes the place of all of them."""
+    old = snapshot.listed(home.backups)
+    if not old:
+        return
+    try:
+        snapshot.take(store.db.conn, home.backups, snapshot.ASKED, at)
+        made = 1
+    except StoreError as error:
+        made = 0  # what was forgotten goes, also where there is no room for a new backup
+        report.kept.append(f"no backup: {error.message}")
+    for item in snapshot.listed(home.backups)[made:]:
+        _remove(item.path)
+    report.files.append(f"{home.backups.name} ({len(old)} old, {made} new)")
 
 
 @contextlib.contextmanager

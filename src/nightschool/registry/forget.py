@@ -25,7 +25,8 @@ from nightschool.errors import Forgotten, NotFound, Refused, StoreError
 from nightschool.paths import Home
 from nightschool.ports import Progress
 from nightschool.records import BlockedVersion, Document, ForgottenFile, Receipt
-from nightschool.registry import pointer, versions
+from nightschool.registry import pointer, tombstones, versions
+from nightschool.registry.tombstones import Tombstone
 from nightschool.store import documents, receipts, runs, state
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
@@ -168,6 +169,7 @@ def undo(home: Home, store: Store, number: int, *, clock: Clock | None = None) -
             "Copy the file under another content, or watch it from another home.",
         )
     receipts.undone(store, number, now)
+    tombstones.mirror(home, store)
     return _free(home, store, number)
 
 
@@ -187,12 +189,16 @@ def one(store: Store, number: int) -> Receipt:
 def settle(home: Home, store: Store) -> int:
     """Serve no blocked version: move the pointer to the newest clean one, or the base.
 
-    The number served now. Idempotent; loads nothing.
+    Finishes, too, what a kill cut off: a rollback's status, a forgetting that an older database
+    which was put in place does not know. The number served now. Idempotent; loads nothing.
     """
+    _again(home, store, tombstones.lost(home, store))
+    tombstones.mirror(home, store)
     try:
         present = pointer.read(home)
     except StoreError:  # a damaged pointer serves nothing that could be blocked
         return 0
+    versions.finish_rollback(store, present)
     row = rows.version(store, present.version) if present.version else None
     if not present.version or (row is not None and row.status != "blocked"):
         return present.version
@@ -258,6 +264,25 @@ def relearned(store: Store, run_id: int) -> None:
 
 
 # -- inside --------------------------------------------------------------------------------------
+
+
+def _again(home: Home, store: Store, gone: Sequence[Tombstone]) -> None:
+    """Forget what was forgotten before an older database took the place of the one that knew."""
+    if not gone:
+        return
+    clock = SystemClock()
+    with store.transaction():
+        found = receipts.matching(store, [(item.root, item.path, item.sha256) for item in gone])
+        files = receipts.describe(store, set(found.values()))
+        target = gone[0].path if len(gone) == 1 else f"{len(gone)} files forgotten before"
+        number = _open(store, ASKED, target, Forget(), clock)
+        for item in files:
+            receipts.take_out(store, item.document_id, reason=stays_away(number))
+        receipts.keep_away(store, number, ASKED, [
+            (item.root, item.path, item.sha256, found.get((item.root, item.path, item.sha256), 0))
+            for item in gone
+        ])  # fmt: skip
+        _conclude(home, store, number, ASKED, target, files, clock)
 
 
 def _open(store: Store, kind: str, target: str, config: Forget, clock: Clock) -> int:

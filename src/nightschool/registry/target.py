@@ -36,7 +36,9 @@ def find(store: Store, text: str) -> Target:
     if not text.strip():
         raise UsageError("Say what to forget.", "A path, a file's number (#12), or words.")
     roots = documents.roots(store)
-    if text.startswith("#") and text[1:].isdigit():
+    if not text.isascii() and text.encode("utf-8", "replace").decode() != text:
+        raise UsageError("That is no text: it holds half a character.", "Send it again.")
+    if text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
         return _number(store, text, roots)
     places = _places(text, roots)
     for root, key in places:
@@ -49,7 +51,8 @@ def find(store: Store, text: str) -> Target:
     for root, key in places:
         if key and (Path(root.path) / key).is_file() and not (Path(root.path) / key).is_symlink():
             return Target(FILE, text, (Document(root.id, key, 0, 0, "", FileStatus.WAITING),))
-    if Path(text).expanduser().is_absolute():
+    given = _given(text)
+    if given is not None and (given.is_absolute() or text.startswith("~")):
         raise NotFound(f"{text} is not known here.", "See `nightschool files`.")
     hits = choosing.holding(store, text)
     if not hits:
@@ -62,7 +65,10 @@ def find(store: Store, text: str) -> Target:
 
 def _places(text: str, roots: list[Root]) -> list[tuple[Root, str]]:
     """The watched folders in which this path would lie, and its key there."""
-    given = Path(text).expanduser().absolute()
+    given = _given(text)
+    if given is None:
+        return []
+    given = given.absolute()
     found = []
     for path in dict.fromkeys((given, given.parent.resolve() / given.name, given.resolve())):
         for root in roots:
@@ -70,6 +76,14 @@ def _places(text: str, roots: list[Root]) -> list[tuple[Root, str]]:
                 key = path.relative_to(root.path).as_posix()
                 found.append((root, unicodedata.normalize("NFC", "" if key == "." else key)))
     return found
+
+
+def _given(text: str) -> Path | None:
+    """`text` as a path; None when no file can be called so."""
+    try:
+        return None if "\0" in text else Path(text).expanduser()
+    except RuntimeError:  # `~nobody`
+        return None
 
 
 def _at(store: Store, root: Root, key: str) -> Target | None:

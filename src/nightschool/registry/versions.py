@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nightschool.clock import Clock, SystemClock, iso
-from nightschool.errors import NotFound, Refused, StoreError
+from nightschool.errors import NightschoolError, NotFound, Refused, StoreError
 from nightschool.paths import Home
 from nightschool.records import Version
-from nightschool.registry import atomic, pointer
+from nightschool.registry import pointer
+from nightschool.store import atomic
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
 
@@ -55,13 +56,15 @@ def register(
                 shutil.copy2(source, temporary / source.name)
                 atomic.sync_file(temporary / source.name)
         digest = sha256(temporary / ADAPTER)
+        created = iso(clock.now())
         manifest = {
             "version": number,
             "base_sha": base_sha,
             "adapter_sha": digest,
             "scale": scale,
             "run": run_id,
-            "created_at": iso(clock.now()),
+            "created_at": created,
+            "files": {path.name: sha256(path) for path in sorted(temporary.iterdir())},
         }
         atomic.write_bytes(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
         temporary.rename(target)
@@ -76,7 +79,7 @@ def register(
         number=number,
         base_sha=base_sha,
         status=status,
-        created_at=iso(clock.now()),
+        created_at=created,
         scale=scale,
         run_id=run_id,
         sha256=digest,
@@ -94,6 +97,7 @@ def use(home: Home, store: Store, number: int, *, base_sha: str = "") -> Version
     belongs to another base model than `base_sha` (checked when given), or its file was changed.
     """
     present = pointer.read(home) if _pointer_is_sound(home) else pointer.Pointer()
+    finish_rollback(store, present)
     if number == 0:
         base = Version(0, base_sha or present.base_sha, "base", "", current=True)
         _move(home, present, base)
@@ -117,33 +121,49 @@ def use(home: Home, store: Store, number: int, *, base_sha: str = "") -> Version
 
 
 def rollback(home: Home, store: Store) -> Version:
-    """Serve what was served before. Raises Refused when there is nothing to go back to."""
+    """Serve what was served before. Raises Refused when there is nothing to go back to.
+
+    The pointer moves first; a kill before the status follows is made good by `finish_rollback`.
+    """
     present = pointer.read(home)
     history = list(present.history)
     while history:
         number = history.pop()
+        if number == present.version:
+            continue  # a forgetting had gone back to it already
         version = rows.version(store, number) if number else None
         if number and (version is None or version.status not in ("promoted", "retired")):
             continue  # blocked or forgotten meanwhile: never come back to it
         if number and version is not None and version.base_sha != present.base_sha:
             continue
+        if version is not None and not _whole(home, version):
+            continue
         target = version or Version(0, present.base_sha, "base", "", current=True)
-        if target.number:
-            verify(home, target)
-        if present.version:
-            rows.set_status(store, present.version, "retired", "rolled back by the user")
-        pointer.write(home, _pointer(target, tuple(history)))
+        moved = replace(_pointer(target, tuple(history)), left=present.version)
+        pointer.write(home, moved)
+        finish_rollback(store, moved)
         return replace(target, current=True)
+    if present.version:  # all that came before is gone or damaged: the base is always there
+        return use(home, store, 0)
     raise Refused(
         "There is nothing to roll back to: the base model is being served.",
         "Promoted versions appear in `nightschool versions`.",
     )
 
 
+def finish_rollback(store: Store, present: pointer.Pointer) -> None:
+    """The version that a rollback left is retired, also when a kill came between. Idempotent."""
+    row = rows.version(store, present.left) if present.left else None
+    if row is not None and row.status == "promoted":
+        rows.set_status(store, present.left, "retired", "rolled back by the user")
+
+
 def promote(home: Home, store: Store, version: Version) -> None:
     """Serve a freshly registered version; its row and files are already complete."""
     verify(home, version)
-    _move(home, pointer.read(home), version)
+    present = pointer.read(home) if _pointer_is_sound(home) else pointer.Pointer()
+    finish_rollback(store, present)
+    _move(home, present, version)
 
 
 def verify(home: Home, version: Version) -> Path:
@@ -163,6 +183,38 @@ def verify(home: Home, version: Version) -> Path:
             "Roll back, or learn again.",
         )
     return path
+
+
+def damaged(home: Home, version: Version) -> str:
+    """What is wrong with a version's files, in words; empty when they are those of its exams.
+
+    Compares every file with the hashes of the manifest, and the manifest with the database's row.
+    """
+    folder = home.root / version.directory
+    try:
+        verify(home, version)
+        told = manifest(home, version.number)
+        facts = {
+            "version": version.number,
+            "base_sha": version.base_sha,
+            "adapter_sha": version.sha256,
+            "scale": version.scale,
+            "run": version.run_id,
+            "created_at": version.created_at,
+        }
+        for name, value in facts.items():
+            if name in told and told[name] != value:
+                return f"its {MANIFEST} says another {name} than the database"
+        for name, digest in dict(told.get("files", {})).items():
+            if not (folder / name).is_file():
+                return f"{name} is missing"
+            if sha256(folder / name) != digest:
+                return f"{name} was changed"
+    except NightschoolError as error:
+        return error.message
+    except (OSError, ValueError, TypeError) as error:
+        return f"it cannot be read: {error}"
+    return ""
 
 
 def fits(candidate: Path, base_sha: str) -> None:
@@ -211,6 +263,14 @@ def _pointer_is_sound(home: Home) -> bool:
     try:
         pointer.read(home)
     except StoreError:
+        return False
+    return True
+
+
+def _whole(home: Home, version: Version) -> bool:
+    try:
+        verify(home, version)
+    except Refused:
         return False
     return True
 

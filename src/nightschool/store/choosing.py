@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,14 +36,14 @@ def holding(store: Store, text: str, limit: int = 1000) -> list[Document]:
     return [documents.document_of(row) for row in rows]
 
 
-def chosen(
+def passages(
     store: Store,
     folders: Sequence[str] = (),
     types: Sequence[str] = (),
     after_ns: int | None = None,
     before_ns: int | None = None,
 ) -> list[int]:
-    """Ids of indexed files that pass all filters; see `index.query` for what they mean."""
+    """The passages, ascending, of indexed files that pass all filters; see `index.query`."""
     where = ["d.status='indexed'"]
     arguments: list[Any] = []
     if folders:
@@ -67,18 +66,9 @@ def chosen(
         if bound is not None:
             where.append(f"d.mtime_ns{sign}?")
             arguments.append(bound)
-    rows = store.rows(
-        "SELECT d.id FROM document d JOIN root r ON r.id=d.root_id "
-        f"WHERE {' AND '.join(where)} ORDER BY d.id",
+    found: list[int] = store.column(
+        "SELECT c.id FROM document d JOIN root r ON r.id=d.root_id JOIN chunk c "
+        f"ON c.document_id=d.id WHERE {' AND '.join(where)} ORDER BY c.id",
         arguments,
     )
-    return [row["id"] for row in rows]
-
-
-def chunk_ids(store: Store, document_ids: Sequence[int]) -> list[int]:
-    """The passages of these files, ascending."""
-    rows = store.rows(
-        "SELECT c.id FROM chunk c JOIN json_each(?) j ON c.document_id=j.value ORDER BY c.id",
-        (json.dumps(list(document_ids)),),
-    )
-    return [row["id"] for row in rows]
+    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from nightschool.clock import SystemClock, iso
 from nightschool.errors import StoreError
+from nightschool.store import driver, snapshot
 from nightschool.store.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class Store:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def column(self, sql: str, arguments: Any = ()) -> list[Any]:
+        """The first column of all rows."""
+        with self.lock, translated(self.path):
+            return [row[0] for row in self.db.execute(sql, arguments)]
+
     def one(self, sql: str, arguments: Any = ()) -> Any:
         """The first column of the first row, or None."""
         with self.lock, translated(self.path):
@@ -90,7 +96,7 @@ def translated(path: Path) -> Iterator[None]:
     """Turn sqlite3's errors into ours, with what to do."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except driver.operational() as error:
         text = str(error)
         # With no room for the log's index SQLite speaks of the input and output, not of the disk.
         if "full" in text or ("I/O" in text and shutil.disk_usage(path.parent).free < ROOM):
@@ -106,42 +112,43 @@ def translated(path: Path) -> Iterator[None]:
                 f"Cannot write {path}: {text}.", "Check the folder's permissions and free space."
             ) from error
         raise StoreError(f"Database error: {text}.", "Run `nightschool doctor`.") from error
-    except sqlite3.DatabaseError as error:
+    except driver.database_errors() as error:
         raise StoreError(
             f"{path} is damaged or not a database: {error}.", "Run `nightschool doctor`."
         ) from error
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path, *, durable: bool = True, anew: bool = False) -> Store:
     """Open `path`, creating and migrating it as needed.
+
+    A commit outlives a power cut when it is `durable`; what can be read from the user's files
+    again (intake) need not, and may then lose its last commits, in their order, never parts.
+    An empty database beside backups is taken for a lost one unless it is to be begun `anew`.
 
     Raises StoreError when the file is damaged, locked, or written by a newer Nightschool.
     """
     sqlite_utils = _import_sqlite_utils()
     with translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            path, timeout=15.0, check_same_thread=False, isolation_level=None
-        )
+        connection = driver.connect(path, timeout=15.0, check_same_thread=False)
         with contextlib.suppress(OSError):
             path.chmod(0o600)
         for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
+            *driver.journal(path, durable=durable),
             "foreign_keys=ON",
             "secure_delete=ON",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
         store = Store(path, sqlite_utils.Database(connection))
-        migrate(store)
+        migrate(store, anew=anew)
     return store
 
 
-def check(store: Store) -> str:
-    """What is wrong with the file, in SQLite's words; empty when it is sound."""
-    found = str(store.one("PRAGMA quick_check(1)"))
-    return "" if found == "ok" else found
+def keep_pages(store: Store, megabytes: int) -> None:
+    """Let a process that reads all the time keep so much of the file in memory (usually 2 MB)."""
+    with store.lock, translated(store.path):
+        store.db.execute(f"PRAGMA cache_size=-{1000 * megabytes}")
 
 
 def compact(store: Store) -> None:
@@ -160,8 +167,11 @@ def compact(store: Store) -> None:
         )
 
 
-def migrate(store: Store) -> None:
-    """Apply the numbered migrations that are missing, after a copy of the file as it was."""
+def migrate(store: Store, *, anew: bool = False) -> None:
+    """Apply the missing migrations, all or none, after a backup of the file as it was.
+
+    Raises StoreError when the file is of a newer version, or there is no room for the backup.
+    """
     version = int(store.one("PRAGMA user_version"))
     if version > len(MIGRATIONS):
         store.close()
@@ -172,10 +182,18 @@ def migrate(store: Store) -> None:
         )
     if version == len(MIGRATIONS):
         return
+    backups = store.path.parent / "backups"
     if version:
-        store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy2(store.path, store.path.with_suffix(f".schema{version}.bak"))
-    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
-        with store.transaction() as db:
+        snapshot.take(store.db.conn, backups, snapshot.UPGRADE, iso(SystemClock().now()))
+    elif not anew and snapshot.listed(backups):
+        store.close()
+        raise StoreError(
+            f"{store.path} is missing or empty, though there are backups of it.",
+            "Restore the newest: nightschool doctor --repair",
+        )
+    with store.transaction() as db:
+        # Asked again: another process may have done it while this one waited for its turn.
+        done = int(store.one("PRAGMA user_version"))
+        for step in MIGRATIONS[done:]:
             step(db)
-            db.execute(f"PRAGMA user_version={number}")
+        db.execute(f"PRAGMA user_version={max(done, len(MIGRATIONS))}")

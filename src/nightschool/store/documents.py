@@ -145,6 +145,11 @@ def by_path(store: Store, root_id: int, path: str) -> Document | None:
     return document_of(rows[0]) if rows else None
 
 
+def any_file(store: Store, root_id: int) -> bool:
+    """Whether any file of one folder is known, skipped ones too."""
+    return store.one("SELECT 1 FROM document WHERE root_id=? LIMIT 1", (root_id,)) is not None
+
+
 def number_of_files(store: Store, root_id: int) -> int:
     """How many files of one folder are known, skipped ones too."""
     return int(store.one("SELECT count(*) FROM document WHERE root_id=?", (root_id,)))
@@ -281,6 +286,7 @@ def touch(store: Store, document_id: int, size: int, mtime_ns: int) -> None:
         db.execute(
             "UPDATE document SET size=?, mtime_ns=? WHERE id=?", (size, mtime_ns, document_id)
         )
+        state.bump(store, GENERATION)  # a search may ask for files of a time
 
 
 def delete(store: Store, root_id: int, path: str) -> None:
@@ -330,6 +336,13 @@ def chunks_of(store: Store, document_id: int) -> list[Chunk]:
     ]
 
 
+def owners(store: Store, ids: Sequence[int]) -> dict[int, int]:
+    """The file of each passage, of a few hundred; ids that no longer exist are left out."""
+    marks = ",".join("?" * len(ids))
+    rows = store.rows(f"SELECT id, document_id FROM chunk WHERE id IN ({marks})", list(ids))
+    return {row["id"]: row["document_id"] for row in rows}
+
+
 def chunks(store: Store, ids: Iterable[int]) -> dict[int, Chunk]:
     """Passages by id; ids that no longer exist are left out."""
     wanted = list(ids)
@@ -340,29 +353,6 @@ def chunks(store: Store, ids: Iterable[int]) -> dict[int, Chunk]:
         for row in store.rows(f"SELECT * FROM chunk WHERE id IN ({marks})", part):
             found[row["id"]] = _chunk(row)
     return found
-
-
-def match(
-    store: Store, expression: str, limit: int, among: Sequence[int] | None = None
-) -> list[tuple[int, float]]:
-    """FTS5 hits as `(chunk id, BM25 score)`, best first; a title match counts double.
-
-    With `among`, only passages of these files.
-    """
-    where, arguments = "", [expression]
-    if among is not None:
-        where = (
-            "AND rowid IN (SELECT c.id FROM chunk c JOIN json_each(?) j ON c.document_id=j.value)"
-        )
-        arguments.append(json.dumps(list(among)))
-    return [
-        (row["rowid"], -row["score"])
-        for row in store.rows(
-            "SELECT rowid, bm25(chunk_fts, 2.0, 1.0) AS score FROM chunk_fts "
-            f"WHERE chunk_fts MATCH ? {where} ORDER BY score LIMIT ?",
-            [*arguments, limit],
-        )
-    ]
 
 
 # -- vectors -----------------------------------------------------------------------------------
@@ -400,37 +390,6 @@ def save_vectors(store: Store, embedder: str, rows: Iterable[tuple[int, bytes]])
             [(chunk_id, embedder, data) for chunk_id, data in rows],
         )
         state.bump(store, GENERATION)
-
-
-def vectors(
-    store: Store, embedder: str, ids: Sequence[int] | None = None
-) -> list[tuple[int, bytes]]:
-    """`(chunk id, vector bytes)` of one embedder, by id: all, or those of `ids` (ascending)."""
-    if ids is None:
-        parts: list[tuple[str, list[Any]]] = [("", [])]
-    else:
-        parts = [
-            (f"AND chunk_id IN ({','.join('?' * len(part))})", list(part))
-            for part in (ids[start : start + 500] for start in range(0, len(ids), 500))
-        ]
-    return [
-        (row["chunk_id"], row["data"])
-        for where, arguments in parts
-        for row in store.rows(
-            f"SELECT chunk_id, data FROM vector WHERE embedder=? {where} ORDER BY chunk_id",
-            (embedder, *arguments),
-        )
-    ]
-
-
-def vector_ids(store: Store, embedder: str) -> list[int]:
-    """The ids of all passages that have a vector, ascending."""
-    return [
-        row["chunk_id"]
-        for row in store.rows(
-            "SELECT chunk_id FROM vector WHERE embedder=? ORDER BY chunk_id", (embedder,)
-        )
-    ]
 
 
 def generation(store: Store) -> int:

@@ -113,6 +113,32 @@ def kept_out(store: Store, root_path: str, path: str, sha256: str = "") -> int:
     return int(found or 0)
 
 
+def asked_for(store: Store) -> list[dict[str, Any]]:
+    """All that a person had forgotten: `at`, `document_id`, `root_path`, `path`, `sha256`,
+    `state`, oldest first."""
+    return store.rows(
+        "SELECT p.at, f.document_id, f.root_path, f.path, f.sha256, f.state FROM forgotten f "
+        "JOIN receipt p ON p.id=f.receipt_id WHERE f.kind='asked' ORDER BY f.rowid"
+    )
+
+
+def matching(
+    store: Store, places: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], int]:
+    """Which file is meant by `(root path, path, content hash)`: by its place, else its content."""
+    found = {}
+    for place in places:
+        number = store.one(
+            "SELECT d.id FROM document d JOIN root r ON r.id=d.root_id "
+            "WHERE (r.path=?1 AND d.path=?2) OR (d.sha256=?3 AND ?3<>'') "
+            "ORDER BY r.path=?1 AND d.path=?2 DESC, d.id",
+            place,
+        )
+        if number is not None:
+            found[place] = int(number)
+    return found
+
+
 def freed(store: Store, root_path: str, path: str) -> None:
     """A forgotten file was deleted: its name may be used again, its content stays away."""
     with store.transaction() as db:

@@ -80,6 +80,26 @@ def finish(
         )
 
 
+def starved(store: Store, message: str, clock: Clock | None = None) -> None:
+    """The process of the running night was ended because memory ran out: the night is over."""
+    run = unfinished(store)
+    if run is not None and run.outcome is Outcome.RUNNING:
+        finish(store, run.id, Outcome.OUT_OF_MEMORY, message=message, clock=clock)
+
+
+def spoilt(store: Store, base_sha: str) -> int:
+    """How many nights on this base, the newest in a row, ended in bad numbers or without memory."""
+    count = 0
+    for run in runs(store, 20):
+        if run.base_sha != base_sha:
+            break
+        if run.outcome in (Outcome.NAN, Outcome.OUT_OF_MEMORY):
+            count += 1
+        elif run.outcome in (Outcome.PROMOTED, Outcome.HELD, Outcome.REJECTED):
+            break
+    return count
+
+
 def runs(store: Store, limit: int = 50) -> list[Run]:
     """The newest nights first."""
     return [_run(row) for row in store.rows("SELECT * FROM run ORDER BY id DESC LIMIT ?", (limit,))]

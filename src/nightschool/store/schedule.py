@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from nightschool.store import documents, receipts, state
@@ -16,6 +17,7 @@ _USED = "schedule_used"
 _LAST = "schedule_last_night"
 _TRIES = "schedule_tries"
 _ALLOWED = "schedule_allowed"
+_PAUSED = "schedule_paused"
 _DAYS = 14
 PAIRS_PER_PASSAGE = 2.0
 """Expected practice pairs a passage, until this home's own ratio is known."""
@@ -125,6 +127,21 @@ def allowed(store: Store) -> bool:
 def allow(store: Store, yes: bool) -> None:
     """Remember what the user said."""
     state.put(store, _ALLOWED, yes)
+
+
+def pause(store: Store, now: datetime, seconds: float) -> None:
+    """Let no night start by itself for so long from `now` (aware) on; 0 ends the pause."""
+    until = now + timedelta(seconds=seconds)
+    state.put(store, _PAUSED, {"from": now.isoformat(), "until": until.isoformat()})
+
+
+def pause_left(store: Store, now: datetime) -> float:
+    """Seconds that are left of the pause, 0 without one. A pause that begins in the future is over:
+    the clock was set back, and must not make it longer."""
+    found = state.get(store, _PAUSED)
+    if found is None or now < datetime.fromisoformat(found["from"]):
+        return 0.0
+    return max((datetime.fromisoformat(found["until"]) - now).total_seconds(), 0.0)
 
 
 def tries(store: Store, fingerprint: str) -> int:

@@ -9,6 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from nightschool import vault
 from nightschool.errors import StoreError
 
 
@@ -38,11 +39,14 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Push a rename to the disk, where the platform can (Windows cannot open directories)."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Push a rename to the disk, where the platform can (Windows cannot open directories).
+
+    On an encrypted stick, where the home is open in memory, it is sealed onto the stick too.
+    """
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    vault.push(path)
