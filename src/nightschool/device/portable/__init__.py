@@ -1,0 +1,1 @@
+"""Nightschool on a stick: made by `create`, looked over by `check`, used through `session`."""
