@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nightschool.cli.door import Options
-from nightschool.cli.service import home_of
+from nightschool.cli.door import Options, home_of, stays
 from nightschool.cli.show import emit, say, table
 
 if TYPE_CHECKING:
@@ -38,34 +37,52 @@ def _wanted(context: typer.Context, kind: str) -> Installation:
 def add(
     context: typer.Context,
     kind: Annotated[str, _KIND] = "",
+    tray: Annotated[
+        bool, typer.Option("--tray", help="Show the tray icon at every login, too.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace what another version or kind installed.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be written; change nothing.")
     ] = False,
 ) -> None:
-    """Start the service now and at every login. Shows the file that it writes."""
+    """Start the service now and at every login. Shows the files that it writes."""
     from nightschool.daemon import client
-    from nightschool.device.services import install
+    from nightschool.device.services import icon, install
 
+    stays(context)
     wanted = _wanted(context, kind)
-    say(f"{wanted.file}:\n\n{wanted.text}")
-    for command in wanted.enable:
-        say(f"$ {' '.join(command)}")
+    others = [_wanted(context, name) for name in install.KINDS if name != wanted.kind]
+    parts = [(wanted, others)]
+    if tray:
+        parts.append((_wanted(context, icon.KIND), []))
+    for part, _ in parts:
+        say(f"{part.file}:\n\n{part.text}")
+        for command in part.enable:
+            say(f"$ {' '.join(command)}")
+        found = install.state(part)
+        if found.changes:
+            say(f"There now, by {found.writer} (- goes, + comes):\n\n{found.changes}\n")
     if dry_run:
         return
+    for part, instead in parts:  # before anything is stopped
+        install.check(part, instead, replace=replace)
     if wanted.enable:  # one that was started by hand would keep the new one out
         client.stop(home_of(context))
-    install.install(wanted)
-    say(f"Installed ({wanted.kind}). {wanted.note}".rstrip())
+    for part, instead in parts:
+        install.install(part, instead, replace=replace)
+        say(f"Installed ({part.kind}). {part.note}".rstrip())
     say("Remove all of it with `nightschool service uninstall`.")
 
 
 @service.command("uninstall")
 def remove(context: typer.Context, kind: Annotated[str, _KIND] = "") -> None:
     """Stop it and remove what `service install` wrote. Your index and versions stay."""
-    from nightschool.device.services import install
+    from nightschool.device.services import icon, install
 
     removed = []
-    for name in [kind] if kind else install.KINDS:
+    for name in [kind] if kind else (*install.KINDS, icon.KIND):
         wanted = _wanted(context, name)
         if install.remove(wanted):
             removed.append(str(wanted.file))
@@ -81,10 +98,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What is installed here, and whether it runs."""
-    from nightschool.device.services import install
+    from nightschool.device.services import icon, install
 
     usual = install.usual()
-    states = [install.state(_wanted(context, kind)) for kind in install.KINDS]
+    kinds = (*install.KINDS, icon.KIND)
+    states = [install.state(_wanted(context, kind)) for kind in kinds]
     shown = [state for state in states if state.installed or state.kind == usual]
     if as_json:
         emit(shown)
@@ -95,7 +113,7 @@ def status(
         [
             (
                 state.kind,
-                ("yes" if state.current else "yes, by another version or for another place")
+                ("yes" if state.current else f"by {state.writer}, differs from this version's")
                 if state.installed
                 else "no",
                 words[state.running] if state.installed else "",
@@ -106,3 +124,8 @@ def status(
     )
     if not any(state.installed for state in states):
         say("Install it: nightschool service install")
+    elif not all(state.current for state in states if state.installed):
+        say(
+            "What differs: nightschool service install --dry-run; to replace it: "
+            "nightschool service install --replace"
+        )

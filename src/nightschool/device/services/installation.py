@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from nightschool.errors import NightschoolError
+from nightschool import __version__
+from nightschool.errors import NightschoolError, UsageError
 
 LABEL = "org.nightschool.service"
 MARK = "Made by Nightschool."
 """Stands in every file we write: a file without it is somebody else's."""
+_WRITER = re.compile(r"Written by version ([0-9A-Za-z.+-]+[0-9A-Za-z])")
 
 Command = tuple[str, ...]
 
@@ -19,7 +22,11 @@ Command = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Installation:
     """`file` gets `text` in `encoding`; `enable` starts it now and at each login, `disable` undoes
-    that, `ask` succeeds when the system knows it. `note` is what the user should know."""
+    that, `ask` succeeds when the system knows it. `note` is what the user should know.
+
+    `also` are texts that mean the same on another day (with and without a desktop), `folders` those
+    that go with the file when they are empty, innermost first.
+    """
 
     kind: str
     file: Path
@@ -29,6 +36,8 @@ class Installation:
     ask: Command = ()
     note: str = ""
     encoding: str = "utf-8"
+    also: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,25 @@ class Start:
 
     command: Sequence[str]
     user_home: Path
+
+    def __post_init__(self) -> None:
+        """No file format here has a sound way to write a line break into a command."""
+        for word in self.command:
+            if any(ord(c) < 32 or ord(c) == 127 for c in word):
+                raise UsageError(
+                    f"{word!r} holds a control character, which no service file can name.",
+                    "Use another folder (--home).",
+                )
+
+    def verb(self, *words: str) -> Start:
+        """The same program for something else than `up`."""
+        return Start((*self.command[:-1], *words), self.user_home)
+
+
+def writer(text: str) -> str:
+    """The version that wrote a file of ours, or "an earlier version"."""
+    found = _WRITER.search(text)
+    return f"version {found.group(1)}" if found else "an earlier version"
 
 
 def template(name: str) -> str:
@@ -50,12 +78,14 @@ def template(name: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """`text` with every {{name}} replaced; a line that is left empty by it goes."""
+    """`text` with every {{name}} replaced; a line that is left empty by it goes.
+
+    A value that looks like a name itself stays as it is.
+    """
+    known = {**values, "version": __version__}
     lines = []
     for line in text.splitlines():
-        filled = line
-        for name, value in values.items():
-            filled = filled.replace("{{" + name + "}}", value)
+        filled = re.sub(r"\{\{(\w+)\}\}", lambda found: known[found.group(1)], line)
         if filled.strip() or not line.strip():
             lines.append(filled)
     return "\n".join(lines) + "\n"

@@ -9,6 +9,23 @@ UNIT = "nightschool.service"
 
 def describe(start: Start, *, desktop: bool) -> Installation:
     """With a desktop it follows the graphical session, else the user's manager."""
+    folder = start.user_home / ".config" / "systemd" / "user"
+    file = folder / UNIT
+    control = ("systemctl", "--user")
+    return Installation(
+        kind="systemd",
+        file=file,
+        text=_text(start, desktop=desktop),
+        enable=((*control, "daemon-reload"), (*control, "enable", "--now", UNIT)),
+        disable=((*control, "disable", "--now", UNIT), (*control, "daemon-reload")),
+        ask=(*control, "is-active", UNIT),
+        note="" if desktop else "To let it run while you are not logged in: loginctl enable-linger",
+        also=(_text(start, desktop=not desktop),),
+        folders=(folder, folder.parent, folder.parent.parent),
+    )
+
+
+def _text(start: Start, *, desktop: bool) -> str:
     session = "After=graphical-session.target\nPartOf=graphical-session.target" if desktop else ""
     values = {
         "session": session,
@@ -17,17 +34,7 @@ def describe(start: Start, *, desktop: bool) -> Installation:
         ),
         "target": "graphical-session.target" if desktop else "default.target",
     }
-    file = start.user_home / ".config" / "systemd" / "user" / UNIT
-    control = ("systemctl", "--user")
-    return Installation(
-        kind="systemd",
-        file=file,
-        text=fill(template(f"systemd/{UNIT}"), values),
-        enable=((*control, "daemon-reload"), (*control, "enable", "--now", UNIT)),
-        disable=((*control, "disable", "--now", UNIT), (*control, "daemon-reload")),
-        ask=(*control, "is-active", UNIT),
-        note="" if desktop else "To let it run while you are not logged in: loginctl enable-linger",
-    )
+    return fill(template(f"systemd/{UNIT}"), values)
 
 
 def _quoted(word: str, *, variables: bool) -> str:

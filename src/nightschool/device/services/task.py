@@ -11,26 +11,26 @@ from nightschool.device.services.installation import Installation, Start, fill, 
 NAME = "Nightschool"
 
 
-def describe(start: Start) -> Installation:
+def describe(start: Start, name: str = NAME, kind: str = "task") -> Installation:
     """In the user's own session: a service in session 0 sees neither input nor tray."""
     program, *arguments = start.command
     values = {
-        "label": NAME,
+        "label": name,
         "user": escape(getpass.getuser()),
         "program": escape(program),
         "arguments": escape(subprocess.list2cmdline(arguments)),
     }
-    file = start.user_home / "AppData" / "Local" / "nightschool-task.xml"
+    file = start.user_home / "AppData" / "Local" / f"{name.lower().replace(' ', '-')}-task.xml"
     return Installation(
-        kind="task",
+        kind=kind,
         file=file,
         text=fill(template("windows/nightschool.xml"), values),
         enable=(
-            ("schtasks", "/Create", "/TN", NAME, "/XML", str(file), "/F"),
-            ("schtasks", "/Run", "/TN", NAME),
+            ("schtasks", "/Create", "/TN", name, "/XML", str(file), "/F"),
+            ("schtasks", "/Run", "/TN", name),
         ),
-        disable=(("schtasks", "/End", "/TN", NAME), ("schtasks", "/Delete", "/TN", NAME, "/F")),
-        ask=("schtasks", "/Query", "/TN", NAME),
+        disable=(("schtasks", "/End", "/TN", name), ("schtasks", "/Delete", "/TN", name, "/F")),
+        ask=("schtasks", "/Query", "/TN", name),
         note="Untested on this system's version: it was written from Microsoft's documentation.",
         encoding="utf-16",
     )
