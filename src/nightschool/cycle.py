@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,13 +22,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nightschool import config as settings
-from nightschool import regime
+from nightschool import exams, regime
 from nightschool.agent import lessons as taught
 from nightschool.agent import planner
 from nightschool.children.worker import Job, Worker
 from nightschool.clock import Clock, SystemClock
 from nightschool.config import Config
-from nightschool.engine.examinee import Examinee, Remembered
+from nightschool.engine.examinee import Remembered
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.selftalk import selftalk
 from nightschool.errors import (
@@ -40,9 +41,7 @@ from nightschool.errors import (
     TrainError,
     of_disk,
 )
-from nightschool.evaluate import gate, probes
 from nightschool.evaluate.power import spent
-from nightschool.evaluate.subject import Material
 from nightschool.models.catalogue import ModelInfo
 from nightschool.paths import Home
 from nightschool.ports import Progress
@@ -53,12 +52,12 @@ from nightschool.store import versions as version_rows
 from nightschool.store.db import Store
 from nightschool.syllabus import Syllabus, syllabus, write_questions
 from nightschool.train import night as training
+from nightschool.train import room
 from nightschool.train.recipes import servable
 from nightschool.train.threads import free_cores
 
 MIN_FACTS = 8
 """Fewer facts than this teach nothing that an exam could see."""
-POLICY = gate.Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +93,19 @@ def night(
     report: Progress,
     check: Callable[[], None],
     clock: Clock | None = None,
+    stopping: threading.Event | None = None,
 ) -> Night:
-    """Learn once. Raises the error of the stage that failed; the run's outcome is stored first."""
+    """Learn once. Raises the error of the stage that failed; the run's outcome is stored first.
+
+    `check` raises Interrupted when it shall stop, `stopping` is set at the same moment.
+    """
     clock = clock or SystemClock()
     runtime = Runtime(home, store, config)
     try:
         model = _can_learn(runtime)
+        room.require(home.runs, model.size, _adapter_bytes(home, store, model))
         parts = Remembered(runtime)
-        write_questions(store, config, runtime, parts, report)
+        write_questions(store, config, runtime, parts, _pausing(report, check))
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
         limit = _limit(store, model, budget_s, int((wishes or {}).get("facts", 0)))
         known = _practised_by_served(home, store, model)
@@ -144,7 +148,8 @@ def night(
         run_id, plan = _open_run(home, store, model, plan, lessons, start, clock)
         check, report = forget.watching(store, run_id, check, report)
         return _guarded(home, store, run_id, clock, lambda: _learn(
-            home, store, config, runtime, parts, lessons, start, plan, run_id, report, check, clock
+            home, store, config, runtime, parts, lessons, start, plan, run_id, report, check, clock,
+            stopping,
         ))  # fmt: skip
     finally:
         runtime.close()
@@ -163,11 +168,13 @@ def _learn(
     report: Progress,
     check: Callable[[], None],
     clock: Clock,
+    stopping: threading.Event | None,
 ) -> Night:
     """Practise, examine, decide."""
+    pausing = _pausing(report, check)
     folder = home.runs / str(run_id)
     model = runtime.model
-    texts = (*lessons.texts, *selftalk(home, runtime.llama, model.sha256, report))
+    texts = (*lessons.texts, *selftalk(home, runtime.llama, model.sha256, pausing))
     fitted = training.fit(
         model.path,
         model.sha256,
@@ -179,76 +186,26 @@ def _learn(
         threads=config.learn.threads,
         report=report,
         check=check,
+        stopping=stopping,
     )
     began = time.monotonic()
     regime.note(fitted.directory, start, lessons.chosen if plan.passes > 0 else frozenset())
-    policy = POLICY
+    policy = exams.POLICY
     if config.learn.spend_alpha:
         tries = runs.tries(store, model.sha256, lessons.sources)
-        policy = replace(POLICY, alpha=spent(POLICY.alpha, tries))
-    card = examine(home, store, runtime, parts, lessons, fitted.directory, plan, report, policy)
+        policy = replace(policy, alpha=spent(policy.alpha, tries))
+    card = exams.examine(
+        home, store, runtime, parts, lessons, fitted.directory, plan, pausing, policy,
+        exams.begun(folder, store, model.sha256, lessons.material),
+    )  # fmt: skip
     done = time.monotonic()
     if fitted.steps > fitted.resumed_at:
         step = fitted.seconds / fitted.steps
         taught.note_pace(store, model.sha256, taught.Pace(step, plan.batch_size, done - began))
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    exams.over(folder)
     (folder / "scorecard.json").write_text(json.dumps(asdict(card), indent=1), encoding="utf-8")
     return _conclude(home, store, model, card, fitted, run_id, clock)
-
-
-def examine(
-    home: Home,
-    store: Store,
-    runtime: Runtime,
-    parts: Remembered,
-    lessons: Syllabus,
-    candidate: Path,
-    plan: Plan,
-    report: Progress,
-    policy: gate.Policy = POLICY,
-) -> Scorecard:
-    """All exams of one candidate directory, at the largest scale that passes the first tier.
-
-    Raises Refused when the adapter was fitted to another base model.
-    """
-    versions.fits(candidate, runtime.model.sha256)
-    adapter = candidate / versions.ADAPTER
-    answering = parts.answering()
-    base = Examinee(runtime, "the base", None, 1.0, answering)
-    material = lessons.material
-    base_sheet = probes.examine(base, material, report)
-    served = _served_version(home, store, runtime.model)
-    incumbent_sheet = None
-    if served is not None:
-        number, path, scale = served
-        incumbent = Examinee(runtime, f"version {number}", path, scale, answering)
-        incumbent_sheet = probes.examine(incumbent, material, report)
-    chosen, tried = _sweep(runtime, adapter, answering, material, base_sheet, plan, report)
-    examinee = Examinee(runtime, "the candidate", adapter, chosen, answering)
-    card = gate.judge(
-        probes.examine(examinee, material, report), base_sheet, incumbent_sheet, policy, chosen
-    )
-    return replace(card, reasons=(*card.reasons, *tried))
-
-
-def _sweep(
-    runtime: Runtime,
-    adapter: Path,
-    answering: Any,
-    material: Material,
-    base: gate.Sheet,
-    plan: Plan,
-    report: Progress,
-) -> tuple[float, tuple[str, ...]]:
-    """The largest adapter scale that passes the continuous bounds; the smallest if none does."""
-    failed: list[float] = []
-    for scale in plan.scales:
-        examinee = Examinee(runtime, f"scale {scale:g}", adapter, scale, answering)
-        if gate.screen(probes.examine(examinee, material, report, probes.FAST), base, POLICY):
-            note = f"Served at scale {scale:g}: larger ones forget too much." if failed else ""
-            return scale, (note,) if note else ()
-        failed.append(scale)
-    return plan.scales[-1], (f"No adapter scale of {', '.join(map(str, plan.scales))} passes.",)
 
 
 def _conclude(
@@ -314,6 +271,15 @@ def _enough(lessons: Syllabus) -> None:
         )
 
 
+def _adapter_bytes(home: Home, store: Store, model: ModelInfo) -> int:
+    """The size of the newest adapter on this model; 0 when there is none yet."""
+    for version in version_rows.versions(store, model.sha256):
+        path = home.root / version.directory / versions.ADAPTER
+        if version.directory and path.is_file():
+            return path.stat().st_size
+    return 0
+
+
 def _limit(store: Store, model: ModelInfo, budget_s: float, wished: int = 0) -> int:
     """How many facts to learn: those of the night that was interrupted, `wished`, or what fits.
 
@@ -364,6 +330,8 @@ def _open_run(
             clock=clock,
         )
         shutil.rmtree(home.runs / str(broken.id), ignore_errors=True)
+    for left in home.runs.glob("*/checkpoint*"):  # of nights whose process was ended for good
+        shutil.rmtree(left, ignore_errors=True)
     with store.transaction():
         run_id = runs.start(store, plan, model.sha256, parent=plan.parent, clock=clock)
         tonight = lessons.documents if plan.passes > 0 else {}
@@ -377,7 +345,7 @@ def _guarded(
 ) -> Night:
     """Store how a night ended that did not reach its verdict, then let the error go on."""
     try:
-        return work()
+        return _in_memory(work)
     except Forgotten:
         # Its row says so already; weights that saw the file must not lie about.
         shutil.rmtree(home.runs / str(run_id), ignore_errors=True)
@@ -399,6 +367,29 @@ def _guarded(
         raise
 
 
+def _in_memory(work: Callable[[], Night]) -> Night:
+    """At whatever stage memory runs out, it is the outcome of the night. torch and llama.cpp say it
+    with a RuntimeError."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise TrainError(
+            "Out of memory while learning.", "The next plan uses smaller batches."
+        ) from error
+
+
+def _pausing(report: Progress, check: Callable[[], None]) -> Progress:
+    """`report` that also looks whether to stop: between two questions nothing is half done."""
+
+    def reported(stage: str, done: int, total: int) -> None:
+        check()
+        report(stage, done, total)
+
+    return reported
+
+
 # -- the served artefact -------------------------------------------------------------------------
 
 
@@ -414,18 +405,8 @@ def _served(runtime: Runtime) -> training.Served:
     return logits
 
 
-def _served_version(home: Home, store: Store, model: ModelInfo) -> tuple[int, Path, float] | None:
-    present = pointer.read(home)
-    if not present.version or present.base_sha != model.sha256:
-        return None
-    version = version_rows.version(store, present.version)
-    if version is None:
-        return None
-    return present.version, versions.verify(home, version), present.scale
-
-
 def _practised_by_served(home: Home, store: Store, model: ModelInfo) -> set[tuple[str, str, str]]:
-    served = _served_version(home, store, model)
+    served = exams.served_version(home, store, model)
     if served is None:
         return set()
     version = version_rows.version(store, served[0])
@@ -477,6 +458,7 @@ def main(arguments: Sequence[str]) -> None:
             dry_run=bool(params.get("dry_run")),
             report=reporter(job),
             check=job.check,
+            stopping=job.cancelled,
         )
         return asdict(found) | {"verdict": found.verdict}
 
@@ -488,7 +470,9 @@ def main(arguments: Sequence[str]) -> None:
             lessons = syllabus(store, _practised_by_served(home, store, model))
             candidate = Path(params["directory"])
             return asdict(
-                examine(home, store, runtime, parts, lessons, candidate, Plan(), reporter(job))
+                exams.examine(
+                    home, store, runtime, parts, lessons, candidate, Plan(), reporter(job)
+                )
             )
         finally:
             runtime.close()

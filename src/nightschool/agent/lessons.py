@@ -95,7 +95,15 @@ def remember(store: Store, run_id: int) -> Lesson | None:
 
 
 def known(store: Store, base_sha: str) -> list[Lesson]:
-    """The lessons for this base that hold on this machine; memory helps only what ran out of it."""
+    """The lessons for this base that hold on this machine; memory helps only what ran out of it.
+
+    A night whose process was ended for want of memory could not draw its own: that is done here.
+    """
+    taught = {row["run"] for row in state.get(store, f"lessons/{base_sha}", [])}
+    for run in reversed(runs.runs(store, KEPT)):
+        ours = run.base_sha == base_sha and run.outcome is Outcome.OUT_OF_MEMORY
+        if ours and run.id not in taught:
+            remember(store, run.id)
     found = [Lesson(**row) for row in state.get(store, f"lessons/{base_sha}", [])]
     enough = _memory() * 0.95
     return [

@@ -1,29 +1,36 @@
 """The parent's side: start a child by module name, send requests, receive streams, end it.
 
 Every child leads its own process group (a job of its own on Windows), so that ending it ends
-what it started. A child that misses heartbeats for `HUNG_S` counts as hung.
+what it started; nothing is left of the group after its leader went, however it went.
+
+Two things tell a hung child. Its heart is a thread of its own: silence for `silent_s` means that
+the process is stopped or starved. The beat counts work done: no progress for `stuck_s` while a
+request runs means that it works on nothing, however lively it beats.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nightschool.children import group
 from nightschool.children.protocol import decode, encode
 from nightschool.errors import ChildError, by_code
+from nightschool.paths import interpreter
 
 START_S = 60.0
 HUNG_S = 30.0
+"""Without any sign of life for so long a child counts as hung."""
 STOP_S = 5.0
 _GONE: dict[str, Any] = {"gone": True}
 
@@ -32,7 +39,9 @@ class Child:
     """One heavy process. Thread-safe: several requests may wait at once; the child serves in order.
 
     `module` is run as `python -m module *arguments`; its stderr goes to `log`. `memory_bytes`
-    limits its address space where the platform can (RLIMIT_AS); `nice` lowers its priority.
+    limits its address space where the platform can (RLIMIT_AS); `nice` lowers its priority, and
+    from `launch.BACKGROUND` on the class of its processor and disk time too. `within` is a program
+    that is started with the child's command line and becomes it (see `device.scope`).
     """
 
     def __init__(
@@ -44,27 +53,32 @@ class Child:
         nice: int = 0,
         memory_bytes: int | None = None,
         environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+        silent_s: float = HUNG_S,
+        stuck_s: float = math.inf,
     ) -> None:
         self.module = module
+        self.silent_s, self.stuck_s = silent_s, stuck_s
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._inboxes: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._ready: queue.Queue[dict[str, Any]] = queue.Queue()
         self.beats = 0
-        self.last_beat = time.monotonic()
+        self.last_beat = self.last_progress = time.monotonic()
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "nightschool.children.launch", str(nice),
+                [*within, *interpreter(), "-m", "nightschool.children.launch", str(nice),
                  str(memory_bytes or 0), module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 env={**os.environ, **(environment or {})},
                 start_new_session=os.name == "posix",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                creationflags=group.flags(nice),
             )  # fmt: skip
+        self._group = group.Group(self.process.pid, memory_bytes)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def wait_ready(self, timeout: float = START_S) -> dict[str, Any]:
@@ -90,9 +104,18 @@ class Child:
         return self.process.poll() is None
 
     @property
-    def hung(self) -> bool:
-        """No heartbeat for `HUNG_S` seconds."""
-        return self.alive and time.monotonic() - self.last_beat > HUNG_S
+    def hung(self) -> str:
+        """Why the child counts as hung, empty when it does not."""
+        now = time.monotonic()
+        if not self.alive:
+            return ""
+        if now - self.last_beat > self.silent_s:
+            return f"gave no sign of life for {now - self.last_beat:.0f} s"
+        with self._lock:
+            waiting = bool(self._inboxes)
+        if waiting and now - self.last_progress > self.stuck_s:
+            return f"made no progress for {now - self.last_progress:.0f} s"
+        return ""
 
     def stream(
         self,
@@ -110,6 +133,8 @@ class Child:
         number = self.reserve() if number is None else number
         inbox: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:
+            if not self._inboxes:
+                self.last_progress = time.monotonic()  # it had nothing to do until now
             self._inboxes[number] = inbox
         done = False
         try:
@@ -154,31 +179,27 @@ class Child:
             result = message.get("result")
         return result
 
-    def stop(self, timeout: float = STOP_S) -> None:
-        """Ask politely (close stdin), then terminate, then kill the whole group."""
+    def stop(self, timeout: float = STOP_S, term_s: float | None = None) -> None:
+        """Ask politely (close stdin), then terminate, then kill the whole group.
+
+        `timeout` seconds are for the polite end and `term_s` (default: as long) for the signal.
+        """
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
-        for action in (None, signal.SIGTERM):
-            if action is not None:
-                self._signal(action)
+        for wait, insist in ((timeout, False), (timeout if term_s is None else term_s, True)):
+            if insist:
+                self._group.signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout)
-                return
+                self.process.wait(wait)
+                break
         self.kill()
 
     def kill(self) -> None:
-        """End the process group at once."""
-        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+        """End the process group at once, also what is left of it when its leader is gone."""
+        self._group.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_S)
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.name == "posix":
-                os.killpg(self.process.pid, number)
-            else:
-                self.process.terminate()
 
     def _send(self, message: Mapping[str, Any]) -> None:
         try:
@@ -198,8 +219,12 @@ class Child:
                 continue
             self.last_beat = time.monotonic()
             if "beat" in message:
-                self.beats = int(message["beat"])
-            elif "ready" in message or "failed" in message:
+                if int(message["beat"]) != self.beats:
+                    self.beats = int(message["beat"])
+                    self.last_progress = self.last_beat
+                continue
+            self.last_progress = self.last_beat
+            if "ready" in message or "failed" in message:
                 self._ready.put(message)
             else:
                 with self._lock:

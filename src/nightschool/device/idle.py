@@ -1,50 +1,91 @@
 """How long ago the user last touched the machine.
 
 `idle_seconds()` is None when nobody here can know; callers then rely on the night window alone.
-Sources, first that answers: Windows `GetLastInputInfo`; macOS HIDIdleTime; GNOME's idle monitor
-over D-Bus; under other Wayland desktops logind's idle hint; X11's screen-saver extension (never
-under Wayland, where opening the X server can block); without a desktop, the newest read of a
-terminal of this user.
+Sources, first that answers: Windows `GetLastInputInfo`; macOS HIDIdleTime; on Linux GNOME's (or
+Cinnamon's) idle monitor over D-Bus; other Wayland desktops by `ext-idle-notify-v1`, then logind's
+idle hint; X11's screen-saver extension (never under Wayland, where opening the X server can block).
+Besides, wherever it is: the newest read of a terminal of this user, for whoever works from afar.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+import functools
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from nightschool.device import bus, wayland
 from nightschool.device.tools import output
+
+BUS_S = 1.0
+Source = Callable[[], float | None]
+
+
+class Input:
+    """Asks the source that answered last, and the others when it does not answer any more."""
+
+    def __init__(self, platform: str, environment: Mapping[str, str]) -> None:
+        self._sources = list(_sources(platform, environment))
+        self._far = platform not in ("win32", "darwin")
+        self._desktop = not self._far or _desktop(environment)
+
+    def seconds(self) -> float | None:
+        """Seconds since the last input, or None when unknown."""
+        found: float | None = None
+        for source in self._sources:
+            found = source()
+            if found is not None:
+                self._sources.remove(source)
+                self._sources.insert(0, source)
+                break
+        if found is None and self._desktop:
+            return None  # an old terminal says nothing of who sits before the desktop
+        far = terminal() if self._far else None
+        known = [max(value, 0.0) for value in (found, far) if value is not None]
+        return min(known, default=None)
+
+
+_inputs: dict[int, Input] = {}
 
 
 def idle_seconds(environment: Mapping[str, str] | None = None) -> float | None:
     """Seconds since the last input, or None when unknown. Takes milliseconds, never blocks long."""
-    environment = os.environ if environment is None else environment
-    return _first(_sources(sys.platform, environment))
+    if environment is not None:
+        return Input(sys.platform, environment).seconds()
+    return _inputs.setdefault(0, Input(sys.platform, os.environ)).seconds()
 
 
-def _sources(platform: str, environment: Mapping[str, str]) -> Iterable[Callable[[], float | None]]:
+def _wayland(environment: Mapping[str, str]) -> bool:
+    """A service that began before the desktop does not know its name: the socket tells as well."""
+    return bool(environment.get("WAYLAND_DISPLAY")) or wayland.socket_path(environment) is not None
+
+
+def _desktop(environment: Mapping[str, str]) -> bool:
+    return bool(environment.get("DISPLAY")) or _wayland(environment)
+
+
+def _sources(platform: str, environment: Mapping[str, str]) -> Iterable[Source]:
     if platform == "win32":
         return (_windows,)
     if platform == "darwin":
         return (_mac,)
-    if environment.get("WAYLAND_DISPLAY"):
-        return (_gnome, lambda: _logind(environment.get("XDG_SESSION_ID", "")))
+
+    def gnome() -> float | None:
+        return _gnome(environment)
+
+    def logind() -> float | None:
+        return _logind(environment.get("XDG_SESSION_ID", ""))
+
+    if _wayland(environment):
+        return (gnome, wayland.Away(environment).seconds, logind)
     if environment.get("DISPLAY"):
-        return (_gnome, lambda: _x11(environment["DISPLAY"]))
-    return (terminal,)
-
-
-def _first(sources: Iterable[Callable[[], float | None]]) -> float | None:
-    for source in sources:
-        found = source()
-        if found is not None:
-            return max(found, 0.0)
-    return None
+        return (gnome, lambda: _x11(environment["DISPLAY"]))
+    return (gnome, logind)
 
 
 def terminal(
@@ -65,30 +106,28 @@ def terminal(
     return None if newest is None else (time.time() if now is None else now) - newest
 
 
-def _gnome() -> float | None:
+def _gnome(environment: Mapping[str, str]) -> float | None:
     for name, path in (
         ("org.gnome.Mutter.IdleMonitor", "/org/gnome/Mutter/IdleMonitor/Core"),
         ("org.cinnamon.Muffin.IdleMonitor", "/org/cinnamon/Muffin/IdleMonitor/Core"),
     ):
-        said = output(
-            "gdbus", "call", "--session", "--timeout", "1", "--dest", name,
-            "--object-path", path, "--method", f"{name}.GetIdletime",
-        ) or output(
-            "busctl", "--user", "--timeout=1", "call", name, path, name, "GetIdletime",
-        )  # fmt: skip
-        milliseconds = parse_bus(said or "")
-        if milliseconds is not None:
+        try:
+            (milliseconds,) = bus.call(
+                name, path, name, "GetIdletime", environment=environment, timeout_s=BUS_S
+            )
+        except (bus.BusError, ValueError):
+            continue
+        if isinstance(milliseconds, int):
             return milliseconds / 1000.0
     return None
 
 
 def _logind(session: str) -> float | None:
-    if not session:
-        return None
-    said = output(
-        "loginctl", "show-session", session, "-p", "IdleHint", "-p", "IdleSinceHint"
-    )  # fmt: skip
-    return parse_logind(said or "", time.time())
+    """The hint of the session, or of all sessions of this user together."""
+    whose = ("show-session", session) if session else ("show-user", str(os.getuid()))
+    return parse_logind(
+        output("loginctl", *whose, "-p", "IdleHint", "-p", "IdleSinceHint") or "", time.time()
+    )
 
 
 def parse_logind(text: str, now: float) -> float | None:
@@ -99,12 +138,6 @@ def parse_logind(text: str, now: float) -> float | None:
     if found.get("IdleHint") != "yes" or not since.isdigit() or int(since) == 0:
         return None
     return max(now - int(since) / 1e6, 0.0)
-
-
-def parse_bus(output: str) -> int | None:
-    """The number in `(uint64 1234,)` (gdbus) or `t 1234` (busctl)."""
-    found = re.fullmatch(r"\s*(?:\(uint64 (\d+),\)|t (\d+))\s*", output)
-    return int(found.group(1) or found.group(2)) if found else None
 
 
 def _mac() -> float | None:
@@ -128,13 +161,12 @@ class _ScreenSaverInfo(ctypes.Structure):
     )
 
 
-def _x11(display: str) -> float | None:
-    """Milliseconds without input from the X server, by its MIT-SCREEN-SAVER extension."""
-    names = [ctypes.util.find_library(name) for name in ("X11", "Xss")]
-    if None in names:
-        return None
+@functools.cache
+def _x11_libraries() -> tuple[Any, Any] | None:
+    """Xlib and its screen-saver extension, by the names that their makers promise to keep: looking
+    for them by any other starts a compiler."""
     try:
-        x11, xss = (ctypes.CDLL(str(name)) for name in names)
+        x11, xss = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXss.so.1")
     except OSError:
         return None
     x11.XOpenDisplay.restype = ctypes.c_void_p
@@ -147,6 +179,15 @@ def _x11(display: str) -> float | None:
     xss.XScreenSaverQueryInfo.argtypes = [
         ctypes.c_void_p, ctypes.c_ulong, ctypes.POINTER(_ScreenSaverInfo),
     ]  # fmt: skip
+    return x11, xss
+
+
+def _x11(display: str) -> float | None:
+    """Milliseconds without input from the X server, by its MIT-SCREEN-SAVER extension."""
+    libraries = _x11_libraries()
+    if libraries is None:
+        return None
+    x11, xss = libraries
     connection = x11.XOpenDisplay(display.encode())
     if not connection:
         return None

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
+from nightschool.device import sysfs
 from nightschool.device.tools import output
 
 SPAN_S = 15.0
@@ -77,14 +80,40 @@ def _own() -> dict[int, float]:
     return found
 
 
-def graphics() -> float | None:
-    """Share of the busiest NVIDIA card that is in use, or None when there is none to ask."""
-    return of_smi(
+def graphics(whole: bool = True, root: Path = sysfs.ROOT) -> float | None:
+    """Share of the busiest graphics card that others use; None when there is none to ask.
+
+    `whole` False starts no program: then only cards that the kernel tells of are known.
+    """
+    found = [sysfs.graphics(root)]
+    if whole and sys.platform == "darwin":
+        found.append(of_ioreg(output("ioreg", "-r", "-d", "1", "-c", "IOAccelerator") or ""))
+    elif whole:
+        found.append(_nvidia())
+    known = [share for share in found if share is not None]
+    return max(known, default=None)
+
+
+def _nvidia() -> float | None:
+    """What others use of the busiest NVIDIA card. Our own engine on it does not count: where we
+    are the only ones, nobody else is."""
+    share = of_smi(
         output("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits") or ""
     )
+    if not share:
+        return share
+    users = output("nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader,nounits")
+    pids = {int(pid) for pid in re.findall(r"^\s*(\d+)\s*$", users or "", re.MULTILINE)}
+    return 0.0 if pids and pids <= set(_own()) else share
 
 
 def of_smi(text: str) -> float | None:
     """The largest percentage in nvidia-smi's answer as a share."""
     found = [int(number) for number in re.findall(r"^\s*(\d+)\s*$", text, re.MULTILINE)]
+    return min(max(found), 100) / 100.0 if found else None
+
+
+def of_ioreg(text: str) -> float | None:
+    """The largest `Device Utilization %` of macOS's accelerators as a share."""
+    found = [int(number) for number in re.findall(r'"Device Utilization %"=(\d+)', text)]
     return min(max(found), 100) / 100.0 if found else None

@@ -1,23 +1,23 @@
 """Mains or battery, and how hot the processor is.
 
-Sources: psutil's sensors; on macOS `pmset -g therm`. BOINC and Folding@home stop on battery too.
+Sources: on Linux `/sys` (see `sysfs`); elsewhere psutil's sensors; on macOS `pmset -g therm`. BOINC
+and Folding@home stop on battery too.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from nightschool.device.tools import output
+from nightschool.device import sysfs
+from nightschool.device.sysfs import CHIPS, PLAUSIBLE
+from nightschool.device.tools import SYSTEM, output
 
-CHIPS = ("coretemp", "k10temp", "zenpower", "cpu", "soc", "acpitz", "thermal")
-"""Parts of the names of sensors that measure a processor."""
-PLAUSIBLE = (1.0, 130.0)
 THROTTLED_C = 95.0
 """What a Mac that slows itself down counts as: it tells no degrees."""
 
@@ -30,25 +30,35 @@ class Power:
     percent: float | None
 
 
-def power() -> Power:
-    """How the machine is fed. A machine without a battery is on mains."""
+def power(root: Path = sysfs.ROOT) -> Power:
+    """How the machine is fed. A machine without a battery is on mains; a laptop without one that
+    can be seen is taken for running on it."""
+    if SYSTEM == "linux":
+        found = sysfs.supply(root)
+        return Power(True, None) if found is None else Power(found.plugged is True, found.percent)
     sensors = getattr(psutil, "sensors_battery", None)
-    return of_battery(sensors() if sensors is not None else None)
+    try:
+        return of_battery(sensors() if sensors is not None else None)
+    except (OSError, RuntimeError, ValueError):  # a battery that cannot be read
+        return Power(False, None)
 
 
 def of_battery(found: Any) -> Power:
     """What psutil's `sensors_battery()` means; an unknown plug counts as none."""
     if found is None:
         return Power(True, None)
-    return Power(found.power_plugged is True, float(found.percent))
+    percent = float(found.percent)
+    return Power(found.power_plugged is True, percent if 0 <= percent <= 100 else None)
 
 
-def celsius() -> float | None:
-    """The hottest processor sensor, or None when nobody tells."""
-    if sys.platform == "darwin":
-        return of_pmset(output("pmset", "-g", "therm") or "")
+def heat(root: Path = sysfs.ROOT) -> sysfs.Heat:
+    """The hottest processor sensor, and whether there are sensors that tell nothing."""
+    if SYSTEM == "linux":
+        return sysfs.heat(root)
+    if SYSTEM == "darwin":
+        return sysfs.Heat(of_pmset(output("pmset", "-g", "therm") or ""), False)
     sensors = getattr(psutil, "sensors_temperatures", None)
-    return None if sensors is None else hottest(sensors())
+    return sysfs.Heat(None if sensors is None else hottest(sensors()), False)
 
 
 def hottest(chips: Mapping[str, Iterable[Any]]) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
 TIMEOUT_S = 2.0
+SYSTEM: str = sys.platform
 
 
 def output(*command: str) -> str | None:

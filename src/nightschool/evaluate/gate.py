@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from nightschool.evaluate import power
 from nightschool.evaluate import statistics as stat
@@ -109,8 +110,10 @@ def screen(candidate: Sheet, base: Sheet, policy: Policy) -> bool:
 
 def _vetoes(candidate: Sheet, base: Sheet, policy: Policy, figures: list[Figure]) -> list[str]:
     found = list(candidate.vetoes)
-    if not candidate.finite:
+    if not (candidate.finite and _numbers(candidate)):
         found.append("The adapter produces NaN or infinite values.")
+    if not _numbers(base):
+        found.append("The base's own scores are NaN or infinite: nothing can be compared.")
     limit = base.degenerate + policy.degenerate_allowed
     ok = candidate.degenerate <= limit
     figures.append(
@@ -140,6 +143,11 @@ def _vetoes(candidate: Sheet, base: Sheet, policy: Policy, figures: list[Figure]
             f"{base.complied}."
         )
     return found
+
+
+def _numbers(sheet: Sheet) -> bool:
+    """Minus infinity would pass for a great gain, so every value is looked at."""
+    return all(isfinite(nats) for nats, _ in sheet.general) and all(map(isfinite, sheet.kl))
 
 
 def _retention(
@@ -194,6 +202,8 @@ def _drift(
 ) -> tuple[list[str], list[str]]:
     """General-text ΔNLL and KL to the base: the continuous probes that carry most of the power."""
     harms: list[str] = []
+    if not (_numbers(candidate) and _numbers(base)):
+        return [], ["General text and drift gave no numbers."]
     values = [
         (c - b) / max(n, 1) for (c, n), (b, _) in zip(candidate.general, base.general, strict=True)
     ]

@@ -35,14 +35,25 @@ class Progress:
     fingerprint: str
 
 
+def of(model: Any) -> dict[str, torch.Tensor]:
+    """The parameters that are trained, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
 def save(
     folder: Path,
     model: Any,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     state: Mapping[str, torch.Tensor] | None = None,
+    rng: torch.Tensor | None = None,
+    trained: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint beside the old one, then swap. `state` is what a recipe keeps besides.
+
+    For a checkpoint that is written in the middle of a step: `rng` is torch's generator after the
+    last whole one (default: as it is now), `trained` the parameters by name (default: those that
+    want gradients now; while the base is asked, none does).
 
     Raises TrainError when the disk is full.
     """
@@ -51,8 +62,8 @@ def save(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        names = [name for name, p in model.named_parameters() if p.requires_grad]
-        tensors = {name: dict(model.named_parameters())[name].detach().clone() for name in names}
+        chosen = of(model) if trained is None else trained
+        tensors = {name: tensor.detach().clone() for name, tensor in chosen.items()}
         save_file(tensors, temporary / "adapter.safetensors")
         moments: dict[str, torch.Tensor] = {}
         for position, (_, entry) in enumerate(sorted(optimizer.state_dict()["state"].items())):
@@ -67,7 +78,7 @@ def save(
             "seconds": progress.seconds,
             "losses": list(progress.losses),
             "fingerprint": progress.fingerprint,
-            "rng": torch.get_rng_state().tolist(),
+            "rng": (torch.get_rng_state() if rng is None else rng).tolist(),
         }
         (temporary / STATE).write_text(json.dumps(facts), encoding="utf-8")
         for path in temporary.iterdir():

@@ -26,6 +26,11 @@ class Distillation:
     taught: Mapping[Item, Item]
     labels: SoftLabels
 
+    def remember(self, items: list[Item]) -> None:
+        """Ask the teacher about these items now, as `loss` does with theirs."""
+        if known := [self.taught[item] for item in items if item in self.taught]:
+            self.labels.of(known)
+
     def loss(self, predictions: list[tuple[Item, torch.Tensor]]) -> torch.Tensor:
         """Mean KL(teacher‖student) per token over the items that a sure teacher has, in nats."""
         total, count = torch.zeros(()), 0

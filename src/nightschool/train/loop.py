@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -33,8 +34,9 @@ from nightschool.train.batches import Schedule, judged_at
 from nightschool.train.distil import Distillation
 from nightschool.train.items import Item
 from nightschool.train.preference import Preferences
-from nightschool.train.recipes import Recipe, recipe
+from nightschool.train.recipes import recipe
 from nightschool.train.soft import SoftLabels, answer_logits, kl_to_base
+from nightschool.train.standby import Standby
 
 CHECKPOINT_S = 30.0
 WARM_UP = 0.05
@@ -61,15 +63,18 @@ def train(
     check: Callable[[], None],
     now: Callable[[], float] = time.monotonic,
     before_step: Callable[[], None] = lambda: None,
+    stopping: threading.Event | None = None,
 ) -> Trained:
     """Train the adapter of `model` (a PeftModel) in place, resuming from `folder` if it can.
 
-    `before_step` may adapt the thread count.
-    `check` is called before every step and may raise Interrupted; a checkpoint is written first.
+    `before_step` may adapt the thread count. `check` is called before every step and may raise
+    Interrupted; a checkpoint is written first. `stopping` is set when the process may be ended any
+    moment: the last whole step is then written at once, in the middle of the next.
     Raises TrainError on NaN or infinite loss, and when memory runs out.
     """
     page = recipe(plan.recipe)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    trained = checkpoint.of(model)
+    parameters = list(trained.values())
     optimizer = page.optimizer(model, plan)
     soft = SoftLabels(model)
     losses_besides = Besides(Preferences(model), Distillation(model, schedule.taught, soft))
@@ -80,38 +85,51 @@ def train(
         done = checkpoint.Progress(0, schedule.steps_for(plan.passes), 0.0, (), mark)
     step, total, resumed_at = done.step, done.total, done.step
     losses = list(done.losses)
-    spent, since, saved = done.seconds, now(), now()
-    while (share := _share(step, total, spent + now() - since, plan)) < 1:
-        try:
-            check()
-        except Exception:
-            _save(folder, page, model, optimizer, step, total, spent + now() - since, losses, mark)
-            raise
-        before_step()
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * group["times"] * _shape(share)
-        loss = _loss(model, schedule, plan, soft, losses_besides, step)
-        if not math.isfinite(value := float(loss.detach())):
-            raise TrainError(f"The loss became {value} at step {step}.", NAN_REMEDY)
-        if (extra := page.penalty(model)) is not None:
-            loss = loss + extra
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, CLIP))
-        if not math.isfinite(norm):
-            raise TrainError(f"The gradient became {norm} at step {step}.", NAN_REMEDY)
-        optimizer.step()
-        with torch.no_grad():
-            page.after_step(model, _share(step + 1, total, spent + now() - since, plan))
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(round(value, 4))
-        step += 1
-        done_share = _share(step, total, spent + now() - since, plan)
-        report("practise", step, max(step, round(step / max(done_share, 1e-9))))
-        if now() - saved > CHECKPOINT_S:
-            _save(folder, page, model, optimizer, step, total, spent + now() - since, losses, mark)
-            saved = now()
+    _remember(model, schedule, plan, soft, losses_besides, step)
+    began = now() - done.seconds
+    rng = torch.get_rng_state()
+
+    def save() -> None:
+        progress = checkpoint.Progress(step, total, now() - began, tuple(losses), mark)
+        checkpoint.save(folder, model, optimizer, progress, page.state(model), rng, trained)
+
+    saved = now()
+    with Standby(stopping or threading.Event(), save) as standby:
+        while (share := _share(step, total, now() - began, plan)) < 1:
+            try:
+                check()
+            except Exception:
+                standby.save()
+                raise
+            before_step()
+            for group in optimizer.param_groups:
+                group["lr"] = plan.learning_rate * group["times"] * _shape(share)
+            loss = _loss(model, schedule, plan, soft, losses_besides, step)
+            if not math.isfinite(value := float(loss.detach())):
+                raise TrainError(f"The loss became {value} at step {step}.", NAN_REMEDY)
+            if (extra := page.penalty(model)) is not None:
+                loss = loss + extra
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, CLIP))
+            if not math.isfinite(norm):
+                raise TrainError(f"The gradient became {norm} at step {step}.", NAN_REMEDY)
+            with standby.changing():
+                optimizer.step()
+                with torch.no_grad():
+                    page.after_step(model, _share(step + 1, total, now() - began, plan))
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(round(value, 4))
+                step += 1
+                rng = torch.get_rng_state()
+            done_share = _share(step, total, now() - began, plan)
+            report("practise", step, max(step, round(step / max(done_share, 1e-9))))
+            if now() - saved > CHECKPOINT_S:
+                standby.save()
+                saved = now()
+        if step > resumed_at:
+            standby.save()  # whoever comes during the exams costs no practice
     model.eval()
-    return Trained(step, spent + now() - since, tuple(losses), resumed_at)
+    return Trained(step, now() - began, tuple(losses), resumed_at)
 
 
 NAN_REMEDY = "The served version is untouched; the next plan uses a lower learning rate."
@@ -166,11 +184,34 @@ def _loss(
     return total
 
 
+def _remember(
+    model: Any, schedule: Schedule, plan: Plan, soft: SoftLabels, besides: Besides, done: int
+) -> None:
+    """What the base says of the items of `done` steps, asked in the same company as then.
+
+    The base is asked once an item, in the batch where it first appears, and rounding depends on
+    the company: without this a resumed night would differ in the last bits.
+    """
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        for step in range(done):
+            facts, replay = schedule.at(step)
+            if plan.distil > 0:
+                ordered = [item for part in _alike(_sorted(facts)) for item in part]
+                besides.distillation.remember(ordered)
+            if plan.preference > 0 and schedule.judged:
+                besides.preferences.remember(judged_at(schedule, step))
+            if replay and (plan.kl > 0 or plan.kl_text > 0):
+                soft.of(replay)
+
+
+def _sorted(items: list[Item]) -> list[Item]:
+    return sorted(items, key=lambda item: len(item.ids))
+
+
 def _predictions(model: Any, items: list[Item]) -> list[tuple[Item, torch.Tensor]]:
     """Logits [n, vocab] of the trained positions of each item; short and long run apart."""
     found: list[tuple[Item, torch.Tensor]] = []
-    ordered = sorted(items, key=lambda item: len(item.ids))
-    for part in _alike(ordered):
+    for part in _alike(_sorted(items)):
         found += zip(part, answer_logits(model, part), strict=True)
     return found
 
@@ -196,11 +237,3 @@ def _shape(share: float) -> float:
     if share < WARM_UP:
         return max(share, 0.002) / WARM_UP
     return 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
-
-
-def _save(
-    folder: Path, page: Recipe, model: Any, optimizer: torch.optim.Optimizer, step: int,
-    total: int, seconds: float, losses: list[float], mark: str,
-) -> None:  # fmt: skip
-    progress = checkpoint.Progress(step, total, seconds, tuple(losses), mark)
-    checkpoint.save(folder, model, optimizer, progress, page.state(model))

@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import random
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -81,8 +82,10 @@ def fit(
     threads: int,
     report: Progress,
     check: Callable[[], None],
+    stopping: threading.Event | None = None,
 ) -> Fitted:
     """Train, export and check parity. Raises TrainError (Interrupted when `check` says so).
+    `stopping` is for `loop.train`.
 
     `start` gives the matrices that practice goes on from; with `plan.passes` 0 they are the
     candidate as they are (a merge).
@@ -107,6 +110,7 @@ def fit(
                 report=report,
                 check=check,
                 before_step=pace.adapt,
+                stopping=stopping,
             )
         )
     except (MemoryError, RuntimeError) as error:

@@ -38,12 +38,21 @@ class Preferences:
         sign = torch.tensor([1.0 if item.group == LIKED else -1.0 for item in items])
         return (1 - torch.sigmoid(BETA * sign * (gains - drift))).mean()
 
-    def _gains(self, items: list[Item]) -> torch.Tensor:
+    def remember(self, items: list[Item]) -> None:
+        """Ask the base about these items now, as `loss` does."""
+        self._ask_base(items)
+        if strangers := mismatched(items):
+            self._ask_base(strangers)
+
+    def _ask_base(self, items: list[Item]) -> None:
         new = [item for item in dict.fromkeys(items) if item not in self._base]
         if new:
             with torch.no_grad(), self.model.disable_adapter():
                 for item, value in zip(new, logprobs(self.model, new), strict=True):
                     self._base[item] = float(value)
+
+    def _gains(self, items: list[Item]) -> torch.Tensor:
+        self._ask_base(items)
         return logprobs(self.model, items) - torch.tensor([self._base[item] for item in items])
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nightschool.evaluate.gate import Sheet
 from nightschool.evaluate.subject import Material, Question, Subject, Tick
@@ -22,14 +22,32 @@ FAST = ("general", "drift", "screen")
 PROBES = (*FAST, "recall", "served", "old", "reading", "abstain", "chat", "safety", "leak")
 
 
+class Marks(Protocol):
+    """What is known of one subject from before, by probe."""
+
+    def get(self, probe: str) -> dict[str, Any] | None: ...
+
+    def put(self, probe: str, found: dict[str, Any]) -> None: ...
+
+
 def examine(
-    subject: Subject, material: Material, tick: Tick, names: Sequence[str] = PROBES
+    subject: Subject,
+    material: Material,
+    tick: Tick,
+    names: Sequence[str] = PROBES,
+    marks: Marks | None = None,
 ) -> Sheet:
-    """Put the named probes to `subject` and collect its sheet."""
+    """Put the named probes to `subject` and collect its sheet. What is in `marks` is not asked
+    again, and what is asked goes there."""
     right: dict[str, list[bool]] = {}
     rest: dict[str, Any] = {}
     for name in names:
-        found = probe(name)(subject, material, tick)
+        known = None if marks is None else marks.get(name)
+        noted = len(material.reference)
+        found = dict(probe(name)(subject, material, tick) if known is None else known)
+        # What a probe noted of the base for the others is not in its result: it is asked anew.
+        if known is None and marks is not None and len(material.reference) == noted:
+            marks.put(name, dict(found))
         right |= found.pop("right", {})
         rest |= found
     rest.setdefault("general", [])
