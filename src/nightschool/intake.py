@@ -300,9 +300,7 @@ def _embed(home: Home, store: Store, embedder: Embedder | None, progress: Progre
         embedded = embed_backlog(store, chosen, progress)
     progress("index", 0, 1)
     name, dim = (NAME, WIDTH) if embedder is None else (embedder.name, embedder.dim)
-    index = VectorIndex(store, home.index, name, dim)
-    index.refresh()
-    index.save()
+    VectorIndex(store, home.index, name, dim).keep_file()
     progress("index", 1, 1)
     return embedded
 
@@ -311,7 +309,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve `intake` requests until stdin closes. `arguments`: the home's path."""
     home = paths.home(arguments[0] if arguments else None).create()
     config = settings.load(home.config)
-    store = open_store(home.database)
+    store = open_store(home.database, durable=False)
     sandbox = _sandbox(home, config.files)
 
     def intake(params: dict[str, Any], job: Job) -> IntakeReport:

@@ -1,21 +1,21 @@
-"""Vectors of all-MiniLM-L6-v2, from llama.cpp or sentence-transformers, whichever is faster.
+"""Vectors of all-MiniLM-L6-v2, from llama.cpp or torch, whichever is faster.
 
 Both read the same published weights from the pip package and agree to a cosine of 0.999 or more
 (tested), so that their vectors may stand in one index under one name. llama.cpp is ready at once;
-sentence-transformers takes seconds to import, which only a long backlog pays back.
+torch takes seconds to import, which only a long backlog pays back.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nightschool.errors import ModelError
+from nightschool.index.bulk import NAME, BulkMiniLM
 from nightschool.models.llama_encoder import LlamaEncoder
-from nightschool.models.minilm import WIDTH, ensure_minilm, package_dir
+from nightschool.models.minilm import WIDTH, ensure_minilm
 from nightschool.ports import Embedder, Progress, silent
 from nightschool.store import documents
 from nightschool.store.db import Store
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-NAME = "all-minilm-l6-v2"
-LARGE_BACKLOG = 400
-"""Passages from which on sentence-transformers' import pays: on one thread it takes 4.4 processor
-seconds to load and 37 ms a passage of 120 words, against 0.1 s and 50 ms in llama.cpp."""
-BATCH = 64
+__all__ = ["LARGE_BACKLOG", "NAME", "BulkMiniLM", "QuickMiniLM", "embed_backlog", "embedder_for"]
+
+LARGE_BACKLOG = 200
+"""Passages from which on torch's import pays: on one thread it takes 3.8 processor seconds to load
+and 7 to 20 ms a passage of 110 words (with and without bfloat16), llama.cpp 0.1 s and 50 ms."""
+WINDOW = 256
+"""Passages of one transaction: enough for batches of one length, and soon done when a file that is
+saved meanwhile wants to go first."""
 
 
 class QuickMiniLM:
@@ -60,45 +63,6 @@ class QuickMiniLM:
         self._encoder.close()
 
 
-class BulkMiniLM:
-    """The encoder in sentence-transformers: for long backlogs, on a GPU where there is one."""
-
-    name = NAME
-    dim = WIDTH
-
-    def __init__(self, threads: int = 0) -> None:
-        """`threads` 0 leaves the number to torch. Reads local files only.
-
-        Raises ModelError when torch or the encoder's package is missing.
-        """
-        # Said before the import: without it the library asks a hub for newer files.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        folder = package_dir()
-        try:
-            import torch
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging
-        except (ImportError, OSError) as error:
-            raise ModelError(
-                f"sentence-transformers cannot be loaded: {error}.",
-                "Install it: pip install sentence-transformers",
-            ) from error
-        logging.disable_progress_bar()
-        if threads:
-            torch.set_num_threads(threads)
-        self._model: Any = SentenceTransformer(str(folder), local_files_only=True)
-
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """float32 `[len(texts), 384]`, rows of length 1."""
-        rows: Floats = self._model.encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
-        )
-        return rows
-
-    def close(self) -> None:
-        """Nothing to give back before the process ends."""
-
-
 def embedder_for(backlog: int, models_dir: Path) -> QuickMiniLM | BulkMiniLM:
     """The faster of the two for so many passages. Raises ModelError when neither can be had."""
     if backlog >= LARGE_BACKLOG:
@@ -116,7 +80,7 @@ def embed_backlog(store: Store, embedder: Embedder, progress: Progress = silent)
 
     total = documents.backlog(store, embedder.name)
     done = 0
-    while batch := documents.without_vector(store, embedder.name, 2 * BATCH):
+    while batch := documents.without_vector(store, embedder.name, WINDOW):
         progress("embed", done, total)
         rows = embedder.embed(
             [_input(title, item.locator.headings, item.text) for title, item in batch]

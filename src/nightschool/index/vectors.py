@@ -13,7 +13,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from nightschool.errors import StoreError
 from nightschool.store import documents, epochs
+from nightschool.store import vectors as rows
 from nightschool.store.db import Store
 
 if TYPE_CHECKING:
@@ -31,8 +33,24 @@ if TYPE_CHECKING:
 
 FLAT_BELOW = 50_000
 """Up to here every vector is compared (exact); above, inverted lists (recall@10 about 0.98)."""
-_LAYOUT = 1
-"""Raised when the file's meaning changes."""
+FILE_BELOW = 5_000
+"""Up to here the file, 4 MB, is written after every change."""
+BEHIND = 0.02
+"""A larger file is written again when this share of it has changed: a search catches up with less
+in some milliseconds, and one saved note must not cost a file of 100 MB."""
+_LAYOUT = 2
+"""Raised when the file's meaning changes. 2: float16, half the memory (cosines move by 0.0005)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sidecar:
+    """What the file holds: the state of the store it was made from, and its hash."""
+
+    epoch: int
+    generation: int
+    vectors: int
+    newest: int
+    sha256: str
 
 
 class VectorIndex:
@@ -75,6 +93,25 @@ class VectorIndex:
             self.save()
         self._generation, self._epoch = generation, epoch
 
+    def keep_file(self) -> None:
+        """For who changed the store and does not search: the file is written when it is far behind.
+
+        Raises StoreError when the disk is full.
+        """
+        told = self._told()
+        count, _ = rows.total(self._store, self._embedder)
+        if told is None or count <= FILE_BELOW or self._behind(told, count) > BEHIND * count:
+            self.refresh()
+            self.save()
+
+    def _behind(self, told: _Sidecar, count: int) -> int:
+        """How many vectors differ between the file and the store, at least."""
+        renewed = epochs.renewed_since(self._store, told.epoch)
+        if renewed is None:
+            return count
+        new = len(rows.ids(self._store, self._embedder, told.newest))
+        return new + abs(told.vectors + new - count) + len(renewed)
+
     def save(self) -> None:
         """Write index, then sidecar, each in one piece; a torn pair does not match and is rebuilt.
 
@@ -84,13 +121,14 @@ class VectorIndex:
 
         if self._index is None or self._saved == self._generation:
             return
-        data = faiss.serialize_index(self._index).tobytes()
+        data: memoryview = faiss.serialize_index(self._index).data
         sidecar = {
             "layout": _LAYOUT,
             "store": documents.identity(self._store),
             "epoch": self._epoch,
             "generation": self._generation,
             "vectors": len(self._ids),
+            "newest": int(self._ids[-1]) if len(self._ids) else 0,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         try:
@@ -115,90 +153,122 @@ class VectorIndex:
         if not len(self) or limit < 1:
             return []
         if among is not None:
-            return self._exactly(vector, limit, among)
+            return self._exactly(vector, limit, among) if among else []
+        return self._nearest(vector, limit, None)
+
+    def _exactly(self, vector: Floats, limit: int, among: Sequence[int]) -> list[tuple[int, float]]:
+        """A filter leaves few passages, often none of those an approximate search would visit."""
+        import faiss
+
+        wanted = np.array(among, dtype=np.int64)
+        library: Any = faiss  # its stubs know no keyword of these
+        chosen = library.IDSelectorBatch(wanted)
+        settings = library.SearchParameters(sel=chosen)
+        if hasattr(self._index, "nprobe"):
+            settings = library.SearchParametersIVF(sel=chosen, nprobe=self._index.nlist)
+        return self._nearest(vector, min(limit, len(among)), settings)
+
+    def _nearest(self, vector: Floats, limit: int, settings: Any) -> list[tuple[int, float]]:
         query = np.ascontiguousarray(vector.reshape(1, -1), dtype=np.float32)
-        scores, ids = self._index.search(query, min(limit, len(self)))
+        scores, ids = self._index.search(query, min(limit, len(self)), params=settings)
         return [
             (int(number), float(score))
             for number, score in zip(ids[0], scores[0], strict=True)
             if number >= 0
         ]
 
-    def _exactly(self, vector: Floats, limit: int, among: Sequence[int]) -> list[tuple[int, float]]:
-        """A filter leaves few passages, often none of those an approximate search would visit."""
-        ids, matrix = self._matrix(list(among))
-        scores = matrix @ vector.reshape(-1).astype(np.float32)
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return [(int(ids[place]), float(scores[place])) for place in best]
+    def _told(self) -> _Sidecar | None:
+        """What the sidecar says, if it is of this layout and database."""
+        try:
+            told = json.loads(self._sidecar.read_text(encoding="utf-8"))
+            if (told["layout"], told["store"]) != (_LAYOUT, documents.identity(self._store)):
+                return None
+            return _Sidecar(
+                int(told["epoch"]), int(told["generation"]), int(told["vectors"]),
+                int(told["newest"]), str(told["sha256"]),
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _load(self) -> None:
         """Take the cache file if it is undamaged and of this database, of whatever generation."""
         import faiss
 
+        told = self._told()
+        if told is None:
+            return
         try:
-            sidecar = json.loads(self._sidecar.read_text(encoding="utf-8"))
-            told = (sidecar["layout"], sidecar["store"], sidecar["sha256"])
             data = self._file.read_bytes()
-            found = (
-                _LAYOUT, documents.identity(self._store), hashlib.sha256(data).hexdigest(),
-            )  # fmt: skip
-            if told != found:
+            if told.sha256 != hashlib.sha256(data).hexdigest():
                 return
             index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-            epoch, generation = int(sidecar["epoch"]), int(sidecar["generation"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError:
             return
         except RuntimeError:  # another version of FAISS wrote it
             return
         if index.d == self._dim:
             self._index, self._ids = index, _ids_in(index)
-            self._epoch, self._generation, self._saved = epoch, generation, generation
+            self._epoch, self._generation = told.epoch, told.generation
+            self._saved = told.generation
 
     def _update(self, renewed: Sequence[int]) -> bool:
         """Take out what is gone or `renewed`, add what is new; False when a rebuild is better."""
-        there = np.array(documents.vector_ids(self._store, self._embedder), dtype=np.int64)
-        kept = np.setdiff1d(self._ids, np.array(renewed, dtype=np.int64), assume_unique=True)
-        gone = np.setdiff1d(self._ids, np.intersect1d(kept, there, assume_unique=True))
-        new = np.setdiff1d(there, kept, assume_unique=True)
+        count, checksum = rows.total(self._store, self._embedder)
+        newest = int(self._ids[-1]) if len(self._ids) else 0
+        new = np.array(rows.ids(self._store, self._embedder, newest), dtype=np.int64)
+        gone = np.empty(0, dtype=np.int64)
+        told = (len(self._ids) + len(new), int(self._ids.sum() + new.sum()))
+        if renewed or told != (count, checksum):
+            there = np.array(rows.ids(self._store, self._embedder), dtype=np.int64)
+            kept = np.setdiff1d(self._ids, np.array(renewed, dtype=np.int64), assume_unique=True)
+            gone = np.setdiff1d(self._ids, np.intersect1d(kept, there, assume_unique=True))
+            new = np.setdiff1d(there, kept, assume_unique=True)
         listed = hasattr(self._index, "nprobe")
-        if listed != (len(there) >= self._flat_below) or len(gone) + len(new) > len(there) // 2:
+        if listed != (count >= self._flat_below) or len(gone) + len(new) > count // 2:
             return not len(gone) + len(new)
         if len(gone):
             self._index.remove_ids(gone)
-        if len(new):
-            ids, matrix = self._matrix(new.tolist())
+            self._ids = np.setdiff1d(self._ids, gone, assume_unique=True)
+        for ids, matrix in self._blocks(rows.some(self._store, self._embedder, new.tolist())):
             self._index.add_with_ids(matrix, ids)
-        self._ids = _ids_in(self._index)
+            self._ids = np.append(self._ids, ids)
+        self._ids.sort()
         return True
 
     def _build(self) -> None:
+        """From nothing, block by block: the vectors are never all in memory beside the index."""
         self.builds += 1
-        ids, matrix = self._matrix(None)
-        index = self._empty(matrix)
-        if len(ids):
+        count, _ = rows.total(self._store, self._embedder)
+        index = self._empty(count)
+        for ids, matrix in self._blocks(rows.every(self._store, self._embedder)):
             index.add_with_ids(matrix, ids)
-        self._index, self._ids = index, np.sort(ids)
+        self._index, self._ids = index, _ids_in(index)
 
-    def _matrix(self, wanted: list[int] | None) -> tuple[Ids, Floats]:
+    def _blocks(self, found: Iterable[list[rows.Row]]) -> Iterator[tuple[Ids, Floats]]:
         """Ids and vectors from the store; one of a wrong length is left out."""
-        rows = documents.vectors(self._store, self._embedder, wanted)
-        rows = [(number, data) for number, data in rows if len(data) == self._dim * 4]
-        ids = np.array([number for number, _ in rows], dtype=np.int64)
-        flat = np.frombuffer(b"".join(data for _, data in rows), dtype="<f4")
-        return ids, np.ascontiguousarray(flat.reshape(-1, self._dim), dtype=np.float32)
+        for block in found:
+            good = [(number, data) for number, data in block if len(data) == self._dim * 4]
+            if good:
+                flat = np.frombuffer(b"".join(data for _, data in good), dtype="<f4")
+                ids = np.array([number for number, _ in good], dtype=np.int64)
+                yield ids, np.ascontiguousarray(flat.reshape(-1, self._dim), dtype=np.float32)
 
-    def _empty(self, matrix: Floats) -> Any:
+    def _empty(self, count: int) -> Any:
+        """An index for about `count` vectors; one with lists is trained on a sample of them."""
         import faiss
 
-        count = len(matrix)
+        kind, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         if count < self._flat_below:
-            return faiss.IndexIDMap2(faiss.IndexFlatIP(self._dim))
+            return faiss.IndexIDMap2(faiss.IndexScalarQuantizer(self._dim, kind, metric))
         lists = int(4 * math.sqrt(count))
-        kind = f"IVF{lists},Flat"
-        index: Any = faiss.index_factory(self._dim, kind, faiss.METRIC_INNER_PRODUCT)
+        centres = faiss.IndexFlatIP(self._dim)
+        index = faiss.IndexIVFScalarQuantizer(centres, self._dim, lists, kind, metric, False)
         index.cp.seed = 1
         index.cp.min_points_per_centroid = 5
-        index.train(np.ascontiguousarray(matrix[:: max(1, count // (40 * lists))]))
+        sample = self._blocks(
+            rows.every(self._store, self._embedder, max(1, count // (40 * lists)))
+        )
+        index.train(np.concatenate([matrix for _, matrix in sample]))
         index.nprobe = max(8, lists // 8)
         return index
 
@@ -218,7 +288,7 @@ def _ids_in(index: Any) -> Ids:
     return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes | memoryview) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ _FILES = (
     "*.crdownload", "*.lock", "*.lck", "thumbs.db", "desktop.ini", "*.sync-conflict-*",
     "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "*.min.js", "*.min.css", "*.map",
 )  # fmt: skip
+_PASSED_OVER = re.compile("|".join(fnmatch.translate(pattern) for pattern in _FILES))
+"""All of them in one look: a hundred thousand files are compared at every start."""
 _HIDDEN_ATTRIBUTE = 0x2  # FILE_ATTRIBUTE_HIDDEN of Windows
 
 
@@ -74,8 +77,7 @@ class Ignore:
             return True
         if getattr(status, "st_file_attributes", 0) & _HIDDEN_ATTRIBUTE:
             return True
-        lower = name.lower()
-        if any(fnmatch.fnmatchcase(lower, pattern) for pattern in _FILES):
+        if _PASSED_OVER.match(name.lower()):
             return True
         return self._matched(key)
 

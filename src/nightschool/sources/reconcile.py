@@ -28,7 +28,7 @@ from nightschool.sources import kinds
 from nightschool.sources.files import TOO_LARGE, UNREADABLE, obstacle, resolve
 from nightschool.sources.ignore import PATTERN_FILES
 from nightschool.sources.scan import Found, Scan, Walker
-from nightschool.store import documents, state
+from nightschool.store import documents, driver, state
 from nightschool.store.db import Store
 from nightschool.store.documents import KnownFile
 
@@ -49,6 +49,7 @@ def reconcile(
     when the root cannot be seen whole enough to judge.
     """
     folder = Path(root.path)
+    _need_stick(store)
     place = _place(folder, root)
     only = _widened(only)
     walker = Walker(folder, _foreign(store, root, place), progress, kinds.kind(root.source))
@@ -57,6 +58,7 @@ def reconcile(
         raise SourceError(
             f"The folder {root.path} could not be listed.", "Check that it is mounted and readable."
         )
+    _need_stick(store)
     known = documents.known(store, root.id)
     _check_vanished(store, root, place, scan, known)
     comparison = _Comparison(store, root, files, scan, known, only)
@@ -182,6 +184,16 @@ def _widened(only: Collection[str] | None) -> Collection[str] | None:
     }
     paths |= {key.removesuffix("-wal") for key in paths if key.endswith("-wal")}
     return None if "." in paths or "" in paths else paths
+
+
+def _need_stick(store: Store) -> None:
+    """A home on a stick judges only what is on that very stick, not on another in its place."""
+    place = driver.place_of(store.path)
+    if place is not None and not place.present:
+        raise SourceError(
+            f"The stick is not at {place.disk} any more; nothing was removed from the index.",
+            "Put it back and start again.",
+        )
 
 
 def _key(root: Root) -> str:

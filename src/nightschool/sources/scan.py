@@ -21,12 +21,17 @@ CACHE_TAG = "CACHEDIR.TAG"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry that is not ignored. `path` is the name on the disk, whatever its encoding."""
+    """One entry that is not ignored. `place` is its path on the disk, whatever its encoding."""
 
-    path: Path
+    place: str
     size: int
     mtime_ns: int
     regular: bool
+
+    @property
+    def path(self) -> Path:
+        """Made when it is asked for: of an unchanged file nobody asks."""
+        return Path(self.place)
 
 
 @dataclass
@@ -122,7 +127,7 @@ class Walker:
             self._walk(Path(entry.path), key, ignore)
             return None
         if key not in self.scan.found and not self._passes_file(key, name, ignore, status):
-            self.scan.found[key] = self._found(Path(entry.path), status)
+            self.scan.found[key] = self._found(entry.path, status)
             self.progress("scan", len(self.scan.found), 0)
         return None
 
@@ -139,14 +144,14 @@ class Walker:
             return ignore.file(key, name, status)
         return not verdict or ignore.listed(key)
 
-    def _found(self, path: Path, status: os.stat_result) -> Found:
+    def _found(self, place: str, status: os.stat_result) -> Found:
         """A file with its companions: a change of a database's log is one of the database."""
         size, mtime_ns = status.st_size, status.st_mtime_ns
         for ending in self.source.beside:
             with contextlib.suppress(OSError):
-                other = path.with_name(path.name + ending).lstat()
+                other = Path(place + ending).lstat()
                 size, mtime_ns = size + other.st_size, max(mtime_ns, other.st_mtime_ns)
-        return Found(path, size, mtime_ns, stat.S_ISREG(status.st_mode))
+        return Found(place, size, mtime_ns, stat.S_ISREG(status.st_mode))
 
     def _list(self, folder: Path, key: str) -> list[os.DirEntry[str]] | None:
         try:
@@ -165,7 +170,7 @@ class Walker:
         """What cannot be looked at is listed itself, so that the user sees why it is not found."""
         self.scan.blind.add(key)
         if key and not path.name.startswith("."):
-            self.scan.found[key] = Found(path, 0, 0, False)
+            self.scan.found[key] = Found(str(path), 0, 0, False)
 
     def _place(self, entry: os.DirEntry[str]) -> tuple[int, int]:
         try:
