@@ -17,6 +17,7 @@ import typer
 from nightschool import __version__, paths
 from nightschool.cli import (
     answers,
+    configuring,
     demo,
     doctor,
     evals,
@@ -26,10 +27,14 @@ from nightschool.cli import (
     installing,
     mcp,
     models,
+    moving,
     nights,
     pairs,
+    portable,
     service,
+    surroundings,
     token,
+    tray,
     versions,
 )
 from nightschool.cli.door import Options
@@ -53,12 +58,16 @@ for group in (
     versions,
     models,
     doctor,
+    moving,
+    configuring,
     evals,
     demo,
     service,
     installing,
     token,
+    tray,
     mcp,
+    portable,
 ):
     group.register(app)
 
@@ -89,6 +98,8 @@ def root(
 def run(arguments: list[str] | None = None) -> None:
     """The console script. Never shows a traceback unless `--debug` asks for it."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    surroundings.utf8()
+    surroundings.speak()
     try:
         code = app(arguments, prog_name="nightschool", standalone_mode=False)
         sys.stdout.flush()
@@ -125,7 +136,7 @@ def _recorded(arguments: list[str]) -> str:
     log = paths.home(home).logs / "command.log"
     with contextlib.suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with log.open("a", encoding="utf-8") as sink:
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as sink:
             sink.write(f"$ nightschool {' '.join(arguments)}\n{traceback.format_exc()}\n")
         return f"Details: {_short(log)}; please report them."
     return "Run it again with --debug for details."

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nightschool.cli.door import Options
-from nightschool.cli.service import home_of
+from nightschool.cli import servers
+from nightschool.cli.door import Options, home_of, stays
 from nightschool.cli.show import emit, say
 from nightschool.paths import HOME_VARIABLE
 
@@ -22,6 +22,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     app.add_typer(mcp, name="mcp")
+    servers.register(mcp)
 
 
 @mcp.callback(invoke_without_command=True)
@@ -57,6 +58,7 @@ def _change(
 ) -> None:
     from nightschool.device import assistants
 
+    stays(context)
     options: Options = context.find_root().obj or Options()
     home = options.home or os.environ.get(HOME_VARIABLE)
     program, arguments = assistants.command(home)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nightschool.cli import scorecard
-from nightschool.cli.door import school
+from nightschool.cli.door import home_of, school
 from nightschool.cli.progress import Bar
 from nightschool.cli.show import emit, plain, say, size, table
 from nightschool.errors import UsageError
@@ -101,13 +101,24 @@ def learn(
 def nights(
     context: typer.Context,
     switch: Annotated[
-        str, typer.Argument(help="on: nights may start by themselves; off: only `learn` does.")
+        str,
+        typer.Argument(
+            help="on: nights may start by themselves; off: only `learn` does; pause: not for a "
+            "while, and a running one goes on later; resume: the pause is over."
+        ),
     ] = "",
+    minutes: Annotated[float, typer.Option(min=1, max=1440, help="How long a pause takes.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Whether nights start by themselves. They do not, until you say so."""
+    if switch in ("pause", "resume"):
+        _pause(context, minutes if switch == "pause" else 0.0, as_json)
+        return
     if switch not in ("", "on", "off"):
-        raise UsageError(f"{switch!r} is neither on nor off.", "Say `nights on` or `nights off`.")
+        raise UsageError(
+            f"{switch!r} is neither on nor off.",
+            "Say `nights on`, `nights off`, `nights pause` or `nights resume`.",
+        )
     with school(context) as door:
         if switch:
             door.allow_nights(switch == "on")
@@ -118,6 +129,24 @@ def nights(
         say("Nights start by themselves while the service runs; `nightschool status` says when.")
     else:
         say("Nights do not start by themselves. Allow it: nightschool nights on")
+
+
+def _pause(context: typer.Context, minutes: float, as_json: bool) -> None:
+    from nightschool.daemon import client
+
+    running = client.connect(home_of(context))
+    if running is None:
+        raise UsageError(
+            "The service does not run, so no night starts by itself.",
+            "Start it: `nightschool start`.",
+        )
+    left = running.post("/ns/pause", {"minutes": minutes})["paused_s"]
+    if as_json:
+        emit({"paused_s": left})
+    elif left:
+        say(f"Paused for {left / 60:.0f} min; end it with: nightschool nights resume")
+    else:
+        say("No pause; nights start by themselves again where they are allowed.")
 
 
 def runs(

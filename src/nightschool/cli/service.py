@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nightschool import paths
 from nightschool.cli import doctor
-from nightschool.cli.door import Options
+from nightschool.cli.door import home_of
 from nightschool.cli.show import emit, line, say, size
 from nightschool.paths import HOME_VARIABLE, Home
 
@@ -23,20 +24,36 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status)
 
 
-def home_of(context: typer.Context) -> Home:
-    """The home this command is about."""
-    options: Options = context.find_root().obj or Options()
-    return paths.home(options.home)
+_PROFILE = typer.Option(
+    "--profile", help="Settings to start from: tiny, laptop, workstation or portable."
+)
 
 
-def up(context: typer.Context) -> None:
+def _start_from(profile: str) -> None:
+    """Let the service that is started now read its settings on top of this profile."""
+    from nightschool.config.describe import every
+    from nightschool.config.load import fit
+
+    if profile:
+        os.environ[every()["profile"].variable] = fit(every()["profile"], profile)
+
+
+def _warn_of_share(home: Home) -> None:
+    from nightschool.device import disks
+
+    if kind := disks.share(home.root):
+        note = f"Warning: {home.root} is on a network share ({kind}), where a database is slow and "
+        print(f"{note}may be damaged; better use a folder of this machine.", file=sys.stderr)
+
+
+def up(context: typer.Context, profile: Annotated[str, _PROFILE] = "") -> None:
     """Run the service here, in the foreground, until Ctrl+C. Service managers call this."""
-    import os
-
     from nightschool.daemon.instance import AlreadyRunning
     from nightschool.daemon.main import run
 
+    _start_from(profile)
     os.environ[HOME_VARIABLE] = str(home_of(context).root)
+    _warn_of_share(home_of(context))
     try:
         run(console=True)
     except AlreadyRunning as running:
@@ -45,13 +62,18 @@ def up(context: typer.Context) -> None:
 
 def start(
     context: typer.Context,
+    profile: Annotated[str, _PROFILE] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Start the service in the background; it goes on when the terminal closes."""
     from nightschool.daemon import client
 
+    _start_from(profile)
     home = home_of(context)
     before = client.connect(home)
+    _warn_of_share(home)
+    if before and profile:
+        say("It runs already, with its own settings; for good: nightschool config set profile NAME")
     running = before or client.start(home)
     if as_json:
         emit(running.runtime)
@@ -108,6 +130,8 @@ def _show(running: Client, found: dict[str, Any]) -> None:
     for problem in found["problems"]:
         if problem not in of_folders:
             say(f"problem   {line(problem)}")
+    if later := found.get("settings", {}).get("waiting_for_restart"):
+        say(f"settings  after a restart of the service: {', '.join(later)}")
     say(f"night     {night['reason']}")
     for blocker in night["blockers"][1:]:
         say(f"          {line(blocker)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nightschool.cli.service import home_of
+from nightschool.cli.door import home_of
 from nightschool.cli.show import say
 
 

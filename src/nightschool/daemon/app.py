@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,7 +25,9 @@ from filelock import FileLock
 from nightschool import __version__
 from nightschool.clock import Clock, SystemClock, iso
 from nightschool.config import Config
-from nightschool.daemon import instance, schedule
+from nightschool.daemon import instance, schedule, unix
+from nightschool.daemon.announce import announcing
+from nightschool.daemon.backups import Backups
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.lifecycle import (
     CLOSE_DOOR,
@@ -37,26 +40,31 @@ from nightschool.daemon.lifecycle import (
 )
 from nightschool.daemon.local import LocalService
 from nightschool.daemon.nights import AWAKE_S, Nights
+from nightschool.daemon.settings import Settings
 from nightschool.daemon.timers import PULSE_S, Timers
 from nightschool.daemon.watching import Watching
 from nightschool.device.conditions import Conditions, Machine
 from nightschool.device.idle import idle_seconds
 from nightschool.device.notify import notify
+from nightschool.device.scope import scope
 from nightschool.errors import NightschoolError, Refused, UsageError
 from nightschool.models import catalogue
 from nightschool.models.catalogue import ModelInfo
-from nightschool.paths import HOME_VARIABLE, Home
-from nightschool.registry import forget
+from nightschool.paths import Home
+from nightschool.registry import forget, moving
 from nightschool.serve import app as door_app
 from nightschool.serve import credentials
 from nightschool.serve.streaming import STALL_S
 from nightschool.store import documents
 from nightschool.store.db import open_store
+from nightschool.store.snapshot import Backup
 
 THREADS = 48
 """Requests that may wait for the engine at once; each takes a thread while it does."""
 SUPERVISE_S = 2.0
 INTAKE_KEEP_S = 120.0
+STUCK_S = 600.0
+"""A learner that finishes no step, no question and no stage for so long works on nothing."""
 SEND_BUFFER = 16_384
 """Bytes the kernel holds for a client that does not read; then its request is cancelled."""
 LAST_S = 5.0
@@ -90,6 +98,7 @@ class Daemon:
         self.home.create()
         lock = instance.acquire(self.home)
         try:
+            moving.opened(self.home)
             asyncio.run(self._main(lock))
         finally:
             lock.release()
@@ -98,6 +107,8 @@ class Daemon:
         began = time.perf_counter()
         listener = listen(self.config.serve.port)
         port = int(listener.getsockname()[1])
+        self._socket = Path(self.config.serve.socket) if self.config.serve.socket else None
+        listeners = [listener, *([unix.listen(self._socket)] if self._socket else ())]
         self._runtime = instance.describe(port, iso(self.clock.now()), __version__)
         self._stopping = asyncio.Event()
         self._supervised = asyncio.Event()
@@ -138,7 +149,7 @@ class Daemon:
         )
         self._catch_signals()
         supervisor = asyncio.create_task(self._supervise())
-        await server.startup(sockets=[listener])
+        await server.startup(sockets=listeners)
         instance.publish(self.home, self._runtime)
         self.state = State.READY
         notify("READY=1", f"STATUS=Serves {self._runtime.url}")
@@ -166,6 +177,8 @@ class Daemon:
         async def close_door() -> None:
             await door.mcp.close()
             await server.shutdown()
+            if self._socket:
+                unix.remove(self._socket)
 
         async def stop_watching() -> None:
             await self._timers.stop()
@@ -209,9 +222,11 @@ class Daemon:
 
     def _make_children(self) -> None:
         total = psutil.virtual_memory().total
+        most = max(3 * GIB, int(total * 0.8))
         logs = self.home.logs
         here = [str(self.home.root)]
-        place = {HOME_VARIABLE: str(self.home.root)}
+        self._settings = Settings(self.home, self.config)
+        place = self._settings.handed
         self._engine = Keeper(
             "engine", "nightschool.engine.main", here, logs / "engine.log",
             self.config.engine.keep_alive_s, max(2 * GIB, int(total * 0.7)), environment=place,
@@ -222,8 +237,9 @@ class Daemon:
         )  # fmt: skip
         self._learner = Keeper(
             "learner", "nightschool.cycle", here, logs / "learner.log",
-            INTAKE_KEEP_S, max(3 * GIB, int(total * 0.8)), nice=15, environment=place,
+            INTAKE_KEEP_S, most, nice=19, environment=place,
             back_off_s=(0.0,),  # the schedule knows when a failed night is tried again
+            stuck_s=STUCK_S, within=lambda: scope(most),
         )  # fmt: skip
 
     def _make_parts(self) -> None:
@@ -234,9 +250,11 @@ class Daemon:
             self._store, self.config.learn, self._learner, self._pool, self.clock, self.idle,
             changing=lambda: self._watching.changing, on_end=lambda: self._timers.soon(),
             elsewhere=lambda: instance.held(self.home.learning), base=self._base,
-            machine=self.machine,
+            machine=self.machine, on_promoted=announcing(self.config.desktop),
         )  # fmt: skip
         self._nights.rest(AWAKE_S, "The service has just started")
+        self._backups = Backups(self._store, self.home.backups, self.clock)
+        self._backing_up: asyncio.Task[Backup | None] | None = None
         self._timers = Timers(
             self.clock,
             self.config.files.reconcile_s,
@@ -259,6 +277,7 @@ class Daemon:
             describe=self._describe,
             request_stop=self.stop,
             on_use=self._supervised.set,
+            settings=self._take_settings,
         )
 
     def _base(self) -> ModelInfo | NightschoolError:
@@ -282,12 +301,47 @@ class Daemon:
             self._nights.start("schedule")
         return decision.check_s
 
+    async def _take_settings(self) -> dict[str, Any]:
+        """Take in a changed file of settings; what there is to say of them."""
+        changed = await asyncio.to_thread(self._settings.changed)
+        if changed:
+            self.config = self._settings.config
+            await self._apply(frozenset(changed))
+        return self._settings.describe()
+
+    async def _apply(self, keys: frozenset[str]) -> None:
+        """Hand the new settings to the parts; a child with other ones is started anew when idle."""
+        config = self.config
+        self._nights.learn = config.learn
+        self._nights.on_promoted = announcing(config.desktop)
+        self._service.rules, self._service.chosen = config.forget, config.model
+        self._engine.keep_alive_s = config.engine.keep_alive_s
+        sections = {key.partition(".")[0] for key in keys - {"engine.keep_alive_s"}}
+        for child, read in (
+            (self._engine, {"engine", "model"}),
+            (self._intake, {"files", "forget"}),
+            (self._learner, {"learn", "pairs", "engine", "model"}),
+        ):
+            if read & sections:
+                await asyncio.to_thread(child.renew)
+        if "files.reconcile_s" in keys:
+            self._timers.compare_every(config.files.reconcile_s)
+        if "files" in sections:
+            self._watching.use(config.files)
+        self._nights.forget_material()
+        self._timers.soon()
+
     async def _look_at_roots(self) -> None:
         notify("WATCHDOG=1")
+        await self._take_settings()
         try:
             await self._watching.sync_roots()
         except NightschoolError as error:
             _LOG.warning("The watched folders cannot be listed: %s", error)
+        if self._backing_up is None or self._backing_up.done():
+            idle = not (self._nights.running or self._watching.changing or self._engine.busy)
+            look = asyncio.to_thread(self._backups.look, idle=idle)
+            self._backing_up = asyncio.create_task(look)
         self._supervised.set()
 
     async def _supervise(self) -> None:

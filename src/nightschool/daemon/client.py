@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from nightschool import errors
 from nightschool.daemon import instance
 from nightschool.daemon.instance import Runtime
 from nightschool.errors import ChildError, NightschoolError
-from nightschool.paths import HOME_VARIABLE, Home
+from nightschool.paths import HOME_VARIABLE, Home, interpreter, private
 from nightschool.serve import credentials
 
 START_S = 20.0
@@ -130,7 +129,7 @@ def start(home: Home, timeout: float = START_S) -> Client:
     log = home.logs / "start.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "nightschool.daemon.main"],
+            [*interpreter(), "-m", "nightschool.daemon.main"],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -139,7 +138,7 @@ def start(home: Home, timeout: float = START_S) -> Client:
             creationflags=getattr(subprocess, "DETACHED_PROCESS", 0)
             | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    log.chmod(0o600)
+    private(log)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         client = connect(home)

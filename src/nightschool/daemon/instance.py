@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from nightschool.errors import Refused, StoreError
 from nightschool.paths import Home
-from nightschool.registry.atomic import write_bytes
+from nightschool.store.atomic import write_bytes
 
 HEALTH_S = 2.0
 """Seconds a health check may take."""

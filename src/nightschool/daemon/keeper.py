@@ -7,10 +7,11 @@ calls `check` every couple of seconds while any child lives, and never when none
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any
 
 import psutil
 
-from nightschool.children.child import Child
+from nightschool.children.child import HUNG_S, Child
 from nightschool.daemon.bridge import Message, Ticket
 from nightschool.daemon.logs import turn_over
+from nightschool.device.memory import oom_kills
 from nightschool.errors import ChildError, Interrupted, NightschoolError
+from nightschool.paths import private
 
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds to wait before the next start after n failures in a row; the last one repeats."""
@@ -47,7 +50,9 @@ class Keeper:
     """One supervised child.
 
     `keep_alive_s` is how long it may be idle before it gives its memory back; `memory_bytes` how
-    much resident memory it and what it started may hold before it is ended.
+    much resident memory it and what it started may hold before it is ended. `silent_s` and
+    `stuck_s` say when it counts as hung (see `Child`); `within` gives the program that limits it
+    where the system has one.
     """
 
     name: str
@@ -59,6 +64,11 @@ class Keeper:
     nice: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     back_off_s: Sequence[float] = BACK_OFF_S
+    silent_s: float = HUNG_S
+    stuck_s: float = math.inf
+    within: Callable[[], Sequence[str]] = tuple
+    starved: bool = False
+    """Whether the last child was ended because memory ran out."""
     restarts: int = 0
     served: int = 0
     last_error: str = ""
@@ -67,6 +77,7 @@ class Keeper:
     _is_ready: bool = False
     _failures: int = 0
     _not_before: float = 0.0
+    _kills: int = 0
     _busy: int = 0
     _last_use: float = 0.0
     _keep_s: float | None = None
@@ -139,9 +150,12 @@ class Keeper:
         turn_over(self.log)
         began = time.monotonic()
         child = Child(
-            self.module, self.arguments, log=self.log, nice=self.nice, environment=self.environment
-        )
-        self.log.chmod(0o600)
+            self.module, self.arguments, log=self.log, nice=self.nice,
+            environment=self.environment, within=self.within(), silent_s=self.silent_s,
+            stuck_s=self.stuck_s,
+        )  # fmt: skip
+        self.starved, self._kills = False, oom_kills()
+        private(self.log)
         self._child, self._is_ready = child, False
         try:
             self.ready = child.wait_ready()
@@ -162,7 +176,12 @@ class Keeper:
                 return
             self._child, self._is_ready = None, False
         child.kill()  # whatever is left of its process group
-        self._failed(f"ended unexpectedly (exit {child.process.poll()})")
+        code = child.process.poll()
+        if code == -9 and oom_kills() > self._kills:
+            self.starved = True
+            self._failed("was ended by the system, which ran out of memory")
+        else:
+            self._failed(f"ended unexpectedly (exit {code})")
 
     def _failed(self, reason: str) -> None:
         if self._closed:
@@ -196,15 +215,22 @@ class Keeper:
             return
         if not child.alive:
             self._fell(child)
-        elif child.hung:
-            self._end(child, "gave no sign of life and was ended")
+        elif why := child.hung:
+            self._end(child, f"{why} and was ended")
         elif (held := _memory(child.process.pid)) > self.memory_bytes:
+            self.starved = True
             self._end(child, f"held {held >> 20} MB of memory and was ended")
         elif not self.busy and self.left_s() <= 0:
             self._sleep(child)
         elif not self.busy and psutil.virtual_memory().available < SCARCE:
             _LOG.info("Memory is scarce: %s gives its own back.", self.name)
             self._sleep(child)
+
+    def renew(self) -> None:
+        """Let what comes next be done by a new child, for its settings have changed. Blocks."""
+        if self.alive:
+            self._keep_s = 0.0
+            self.check()
 
     def left_s(self) -> float:
         """Seconds until an idle child gives its memory back."""
@@ -216,6 +242,7 @@ class Keeper:
             if self._child is not child:
                 return
             self._child, self._is_ready = None, False
+        self.last_error = reason  # before whoever waits for the child hears that it is gone
         child.kill()
         self._failed(reason)
 
@@ -229,12 +256,12 @@ class Keeper:
         child.stop()
         _LOG.info("%s gave its memory back after %.0f s idle", self.name, idle)
 
-    def finish(self, timeout: float) -> None:
-        """Ask the child to finish (it may still be used later)."""
+    def finish(self, timeout: float, term_s: float | None = None) -> None:
+        """Ask the child to finish (it may still be used later); see `Child.stop`."""
         child = self._child
         if child is not None:
             self._child, self._is_ready = None, False
-            child.stop(timeout)
+            child.stop(timeout, term_s)
 
     def close(self, timeout: float) -> None:
         """End the child for good: politely for `timeout` seconds, then by force."""

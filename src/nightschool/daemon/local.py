@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from nightschool.clock import Clock
 from nightschool.config import Forget
-from nightschool.daemon import bridge, material, notes
+from nightschool.daemon import bridge, material, notes, servers, toolbox
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.nights import Nights
 from nightschool.daemon.watching import Watching
@@ -20,7 +20,7 @@ from nightschool.errors import NightschoolError, NotFound, Refused
 from nightschool.models import catalogue
 from nightschool.paths import Home
 from nightschool.records import FileStatus, Locator, Run, Version
-from nightschool.registry import erase, forget, pointer
+from nightschool.registry import before, erase, forget, pointer
 from nightschool.registry import versions as registry
 from nightschool.registry.request import request
 from nightschool.serve.service import Json
@@ -53,6 +53,8 @@ class LocalService:
     request_stop: Callable[[], None]
     on_use: Callable[[], None]
     """Called before a child is used, so that supervision runs."""
+    settings: Callable[[], Awaitable[Json]]
+    """Takes in a changed file of settings; what `status` says of them."""
     turns: Turns = field(default_factory=Turns)
 
     # -- questions ----------------------------------------------------------------------------
@@ -108,7 +110,17 @@ class LocalService:
 
     def chat(self, params: Mapping[str, Any]) -> AsyncGenerator[Json, None]:
         given = {name: value for name, value in params.items() if value is not None}
-        return self._flow("chat", given)
+        named = given.pop("servers", None)
+        if not named:
+            return self._flow("chat", given)
+        wanted = [
+            toolbox.Wanted(
+                servers.find(self.home, item["label"]),
+                None if item["only"] is None else frozenset(item["only"]),
+            )
+            for item in named
+        ]
+        return toolbox.converse(self.home, wanted, given, lambda asked: self._flow("chat", asked))
 
     async def embed(self, texts: Sequence[str]) -> Json:
         made: Json = await self._call("embed", {"texts": list(texts)})
@@ -295,10 +307,17 @@ class LocalService:
         self.nights.allow(allowed)
         return {"allowed": allowed}
 
+    async def pause(self, minutes: float) -> Json:
+        await self.nights.pause(minutes * 60.0)
+        return {"paused_s": round(self.nights.paused_s())}
+
     # -- the service itself -------------------------------------------------------------------
 
     async def status(self) -> Json:
-        return await asyncio.to_thread(self._status)
+        settings = await self.settings()  # first: what follows is under the newest ones
+        found = await asyncio.to_thread(self._status)
+        found["problems"] += [settings["problem"]] if settings["problem"] else []
+        return found | {"settings": settings}
 
     def _status(self) -> Json:
         self.nights.look(documents.generation(self.store))
@@ -315,6 +334,7 @@ class LocalService:
         return found | {
             "serving": {
                 "version": served.version,
+                "previous": before.previous(served, self.store),
                 "scale": served.scale,
                 "base_sha": served.base_sha,
                 "model": model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,16 @@ from nightschool.clock import Clock, iso
 from nightschool.config import Learn
 from nightschool.daemon import bridge
 from nightschool.daemon.keeper import Keeper
-from nightschool.daemon.schedule import CONCLUDED, Decision, Facts, decide, in_the_way
+from nightschool.daemon.schedule import CONCLUDED, Decision, Facts, decide, in_the_way, unsteady
 from nightschool.device.conditions import Conditions
-from nightschool.errors import Forgotten, Interrupted, NightschoolError, Refused, TooLittle
+from nightschool.errors import (
+    ChildError,
+    Forgotten,
+    Interrupted,
+    NightschoolError,
+    Refused,
+    TooLittle,
+)
 from nightschool.models.catalogue import ModelInfo
 from nightschool.store import runs, schedule
 from nightschool.store.db import Store
@@ -26,17 +34,26 @@ from nightschool.store.schedule import Material
 
 BOOK_S = 15.0
 """Learner time is booked this often, so that a crash loses no more of it."""
-WATCH_INPUT_S = 2.0
-"""A scheduled night yields within this after the user's return, where input is known."""
-REST_S = 60.0
-"""A night that gave way goes on when nothing was in its way for so long."""
+WATCH_INPUT_S = 0.5
+"""While a scheduled night runs, the user's input and the machine are looked at this often."""
+WHOLE_S = 15.0
+"""How often, while a night runs, also what takes a program of the system to find out."""
+REST_S = 300.0
+"""A night that gave way goes on when nothing was in its way for so long, and none starts before
+what comes and goes (power, heat, memory) has been well for so long."""
+MIND_S = 15.0
+"""Shortly before a night, power, heat and memory are looked at this often."""
 AWAKE_S = 120.0
 """After a start, a sleep or a jump of the clock, other programs have their turn first."""
 BACK_S = 10.0
 """Input younger than this means that the user is back."""
-YIELD_S = 2.0
-"""How long the learner may take to write its checkpoint when it must give way. A step that takes
-longer is done again from the checkpoint before, which is a minute old at most."""
+YIELD_S = 0.9
+"""How long the learner may take to come to a stop when it must give way. It writes its last whole
+step at once, so nothing but the step under way is done again when it is ended after that."""
+FORCE_S = 0.1
+"""How long it is then asked by signal before the whole group is killed."""
+PAUSED = "You paused learning"
+PAUSE_TRIES = 20
 ELSEWHERE = "A night is running in another process."
 _LOG = logging.getLogger("nightschool.daemon")
 
@@ -59,6 +76,8 @@ class Nights:
     """The base model in use, or why there is none."""
     machine: Callable[[bool], Conditions] | None = None
     """Looks at the machine, wholly or only at what is quick; None: it is not looked at."""
+    on_promoted: Callable[[dict[str, Any]], None] = lambda night: None
+    """Called in a thread with the night whose version is served from now on."""
     progress: dict[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
     _task: asyncio.Task[None] | None = None
@@ -66,6 +85,7 @@ class Nights:
     _base_sha: str = ""
     _hold: tuple[float, str] = (0.0, "")
     _yielding: str = ""
+    _minded: float = -math.inf
 
     # -- deciding -----------------------------------------------------------------------------
 
@@ -94,6 +114,7 @@ class Nights:
             used_s=schedule.used_s(self.store, _day(now)),
             last=schedule.last_night(self.store),
             tries=schedule.tries(self.store, known.fingerprint),
+            spoilt=runs.spoilt(self.store, base_sha),
             running=self._busy(),
             cannot=cannot,
             needs_bytes=needs,
@@ -102,20 +123,60 @@ class Nights:
             changing=self.changing(),
             unfinished=unfinished.id if unfinished is not None else None,
         )
-        self.decision = decide(facts, self.learn)
-        for whole in (False, True):  # what is dearer is looked at last
-            if self.decision.start and self.machine is not None:
-                facts = replace(facts, conditions=self.machine(whole))
-                self.decision = decide(facts, self.learn)
+        return self._decide(facts)
+
+    def _decide(self, facts: Facts) -> Decision:
+        """Look at the machine only where nothing else is in the way but the user, who may be gone
+        for long enough by and by; what is dearer is looked at last."""
+        soon = replace(facts, hold=None, idle_s=None)
+        if self.machine is not None and decide(soon, self.learn).start:
+            seen = self.machine(False)
+            self._mind(seen)
+            facts = replace(facts, conditions=seen, hold=self._holding())
+            if decide(facts, self.learn).start:
+                facts = replace(facts, conditions=self.machine(True))
+            found = decide(facts, self.learn)
+            self.decision = replace(found, check_s=min(found.check_s, MIND_S))
+        else:
+            self.decision = decide(facts, self.learn)
         return self.decision
+
+    def _mind(self, seen: Conditions) -> None:
+        """Let no night start before power, heat and memory have been well for `REST_S`, as far as
+        anybody has watched; where nothing can tell of them, there is nothing to wait for."""
+        now = self.clock.monotonic()
+        watched, self._minded = now - self._minded <= REST_S, now
+        why = unsteady(seen, self.learn)
+        if not why and not watched and not (seen.battery is None and seen.celsius is None):
+            why = "Power and heat are watched for a while first"
+        if why:
+            self.rest(REST_S, why)
 
     def rest(self, seconds: float, why: str) -> None:
         """Let no night start by itself for so long."""
         self._hold = max(self._hold, (self.clock.monotonic() + seconds, why))
 
     def _holding(self) -> tuple[float, str] | None:
-        left = self._hold[0] - self.clock.monotonic()
-        return (left, self._hold[1]) if left > 0 else None
+        rest = (self._hold[0] - self.clock.monotonic(), self._hold[1])
+        longest = max(rest, (self.paused_s(), PAUSED))
+        return longest if longest[0] > 0 else None
+
+    def paused_s(self) -> float:
+        """Seconds that are left of the user's pause."""
+        return schedule.pause_left(self.store, self.clock.now())
+
+    async def pause(self, seconds: float) -> None:
+        """Let no night start by itself for so long, and a running one go on later; 0 ends it."""
+        await asyncio.to_thread(schedule.pause, self.store, self.clock.now(), seconds)
+        task = self._task
+        if seconds > 0 and task is not None and not task.done():
+            self._yielding = f"{PAUSED}. The night goes on later."
+            _LOG.info("%s", self._yielding)
+            for _ in range(PAUSE_TRIES):  # the learner may only just be starting
+                await asyncio.to_thread(self._end_learner)
+                if (await asyncio.wait([task], timeout=WATCH_INPUT_S))[0]:
+                    break
+        self.on_end()
 
     def _busy(self) -> str:
         if self.running:
@@ -190,7 +251,8 @@ class Nights:
         }
         timers = [asyncio.create_task(self._book())]
         if by == "schedule":
-            timers.append(asyncio.create_task(self._watch_machine()))
+            for pause_s, whole in ((WATCH_INPUT_S, False), (WHOLE_S, True)):
+                timers.append(asyncio.create_task(self._watch_machine(pause_s, whole)))
         failed = False
         try:
             night |= await self._follow({"plan": wishes, "dry_run": dry_run})
@@ -198,6 +260,8 @@ class Nights:
         except NightschoolError as error:
             outcome = self._sad(error)
             failed = outcome == "failed"
+            if isinstance(error, ChildError) and not self._yielding:
+                error = await asyncio.to_thread(self._died, error)
             night |= {"outcome": outcome, "message": self._yielding or error.message}
             night |= {"error": error.code, "remedy": error.remedy}
         finally:
@@ -209,8 +273,10 @@ class Nights:
             await asyncio.to_thread(schedule.record_night, self.store, night, failed=failed)
         _LOG.info("The night ended: %s. %s", night["outcome"], night.get("message", ""))
         self.forget_material()
-        await asyncio.to_thread(self.learner.finish, YIELD_S)
+        await asyncio.to_thread(self._end_learner)
         self.on_end()
+        if night["outcome"] == "promoted" and not dry_run:
+            await asyncio.to_thread(self.on_promoted, night)
 
     def _sad(self, error: NightschoolError) -> str:
         if self._yielding or isinstance(error, Interrupted):
@@ -249,24 +315,50 @@ class Nights:
     def _add_used(self, seconds: float) -> None:
         schedule.add_used(self.store, _day(self.clock.now().astimezone()), seconds)
 
-    async def _watch_machine(self) -> None:
-        """The user comes first: end the night at its next step when the machine is needed."""
+    async def _watch_machine(self, pause_s: float, whole: bool) -> None:
+        """The user comes first: end the night when the machine is needed. What takes a program of
+        the system to find out has a watch of its own, for such a program may hang."""
         while True:
-            await asyncio.sleep(WATCH_INPUT_S)
-            why = await asyncio.to_thread(self._needed)
-            if why:
-                self._yielding = f"{why} The night goes on later."
-                _LOG.info("%s", self._yielding)
-                self.rest(REST_S, why.rstrip("."))
-                await asyncio.to_thread(self.learner.finish, YIELD_S)
-                return
+            await asyncio.sleep(pause_s)
+            why = self._yielding or await asyncio.to_thread(self._look_careful, whole)
+            if why and not self._yielding:
+                self.give_way(why)
+            if why:  # again and again until it has ended: it may only just be starting
+                await asyncio.to_thread(self._end_learner)
 
-    def _needed(self) -> str:
-        """Why the night must give way now, empty when it need not."""
+    def give_way(self, why: str) -> None:
+        """Note that the running night ends for now, and let none start before it is calm again."""
+        self._yielding = f"{why} The night goes on later."
+        _LOG.info("%s", self._yielding)
+        self.rest(REST_S, f"A night just gave way ({why.rstrip('.')})")
+
+    def needed(self, whole: bool = False) -> str:
+        """Why a running night must give way now, empty when it need not."""
         idle = self.idle()
         if idle is not None and idle < min(BACK_S, self.learn.idle_s):
             return "The machine is in use again."
-        return "" if self.machine is None else in_the_way(self.machine(False), self.learn)
+        return "" if self.machine is None else in_the_way(self.machine(whole), self.learn)
+
+    def _look_careful(self, whole: bool) -> str:
+        """As `needed`; a look that fails must not leave a night without anybody who watches it."""
+        try:
+            return self.needed(whole)
+        except Exception:
+            _LOG.exception("The machine cannot be looked at.")
+            return "The machine cannot be looked at (see the log)."
+
+    def _end_learner(self) -> None:
+        self.learner.finish(YIELD_S, FORCE_S)
+
+    def _died(self, error: ChildError) -> ChildError:
+        """What to say of a learner that is gone; a night that memory ran out for is over, so that
+        the next one takes smaller steps instead of going on with the same."""
+        reason = self.learner.last_error
+        if self.learner.alive or not reason or reason in error.message:
+            return error  # it said itself what went wrong
+        if self.learner.starved:
+            runs.starved(self.store, f"Out of memory: the learner {reason}.", self.clock)
+        return ChildError(f"The learner {reason}.", f"See {self.learner.log}.")
 
     async def stop(self, timeout_s: float) -> None:
         """Let the learner write its checkpoint and end it."""
@@ -284,6 +376,8 @@ class Nights:
             "blockers": list(decision.blockers) if decision is not None else [],
             "progress": dict(self.progress) if self.running else None,
             "last": schedule.last_night(self.store),
+            "paused_s": round(self.paused_s()),
+            "resting": decision is not None and decision.resting,
             "allowed": self.learn.automatic == "yes"
             or (self.learn.automatic == "ask" and schedule.allowed(self.store)),
         }

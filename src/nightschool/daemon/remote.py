@@ -189,6 +189,10 @@ class RemoteService:
         found: Json = await self._post("/ns/nights", {"allowed": allowed})
         return found
 
+    async def pause(self, minutes: float) -> Json:
+        found: Json = await self._post("/ns/pause", {"minutes": minutes})
+        return found
+
     async def stop(self) -> Json:
         found: Json = await self._post("/ns/stop")
         return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from nightschool.config import Learn
+from nightschool.config.rules import DaySpan, minutes
 from nightschool.device.conditions import Conditions
 from nightschool.errors import UsageError
 from nightschool.store.schedule import Material
@@ -30,6 +30,9 @@ LONGEST_S = 900.0
 
 WARMER_C = 10
 """Degrees between the heat that keeps a night from starting and the one that stops it."""
+PRESSURE = (0.05, 0.20)
+"""Share of the time in which programs wait for memory: no night starts above the first, and one
+that runs stops above the second."""
 MEMORY_LEFT = 300_000_000
 """Bytes that must stay free for the user's own programs while a night runs."""
 BLIND_IDLE = 4
@@ -58,18 +61,24 @@ class Facts:
     allowed: bool = True
     """Whether the user said that nights may start by themselves."""
     needs_bytes: int = 0
+    spoilt: int = 0
+    """Nights on this model that ended in bad numbers or without memory, the newest in a row."""
     conditions: Conditions | None = None
     hold: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reason` is the first of `blockers`, or why it starts; `check_s` when to look again."""
+    """`reason` is the first of `blockers`, or why it starts; `check_s` when to look again.
+
+    `resting`: there is nothing to learn, or nobody allowed it; no better moment is waited for.
+    """
 
     start: bool
     reason: str
     blockers: tuple[str, ...]
     check_s: float
+    resting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +91,10 @@ class Window:
     @classmethod
     def parse(cls, text: str) -> Window:
         """`"22:00-07:00"` to minutes of the day. Raises UsageError."""
-        found = re.fullmatch(r"\s*(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})\s*", text)
-        if found:
-            first_h, first_m, last_h, last_m = (int(part) for part in found.groups())
-            if first_h < 24 and last_h <= 24 and first_m < 60 and last_m < 60:
-                return cls(first_h * 60 + first_m, (last_h * 60 + last_m) % 1440)
-        raise UsageError(
-            f"learn.window is {text!r}, not a span of time.", 'Write it like "22:00-07:00".'
-        )
+        found = minutes(text)
+        if found is None:
+            raise UsageError(*DaySpan().refusal("learn.window", text))
+        return cls(*found)
 
     def contains(self, now: datetime) -> bool:
         minute = now.hour * 60 + now.minute
@@ -127,24 +132,28 @@ def decide(facts: Facts, learn: Learn) -> Decision:
         return Decision(False, facts.running, (facts.running,), LOOK_AGAIN_S)
     blockers: list[str] = []
     waits: list[float] = []
-    for found in (
+    idle = (
         _allowed(facts, learn),
         _material(facts, learn),
         (facts.cannot, LONGEST_S) if facts.cannot else None,
+    )
+    for found in (
+        *idle,
         _budget(facts, learn),
         _failures(facts),
         _changing(facts),
         _window(facts, learn),
         _idle(facts, learn),
-        _hold(facts),
         *_surroundings(facts, learn),
+        _hold(facts),
     ):
         if found is not None:
             blockers.append(found[0])
             waits.append(found[1])
     if blockers:
         # Looking again pays at the earliest when the slowest of the gates may have opened.
-        return Decision(False, blockers[0], tuple(blockers), min(max(waits), LONGEST_S))
+        resting = any(found is not None for found in idle)
+        return Decision(False, blockers[0], tuple(blockers), min(max(waits), LONGEST_S), resting)
     return Decision(True, _why(facts), (), LOOK_AGAIN_S)
 
 
@@ -168,8 +177,31 @@ def in_the_way(now: Conditions, learn: Learn) -> str:
         return f"The processor is {now.celsius:.0f} °C hot."
     if learn.max_others < 1 and now.others is not None and now.others > 2 * learn.max_others:
         return f"Other programs use {now.others:.0%} of the processors."
+    if learn.max_others < 1 and now.graphics is not None and now.graphics > 2 * learn.max_others:
+        return f"Other programs use {now.graphics:.0%} of the graphics card."
     if now.free_bytes < MEMORY_LEFT:
         return f"Only {now.free_bytes >> 20} MB of memory are free."
+    if now.pressure is not None and now.pressure > PRESSURE[1]:
+        return f"Programs wait for memory {now.pressure:.0%} of the time."
+    if now.lost:
+        return f"{now.lost[0].capitalize()} of the processor can no longer be read."
+    return ""
+
+
+def unsteady(now: Conditions, learn: Learn) -> str:
+    """What keeps a night away now and may come and go by the minute; empty when nothing does.
+
+    A plug that is pulled in and out must not start a night at every turn: whoever asks waits for
+    some minutes without it.
+    """
+    if not now.mains and not _charged(now, learn):
+        return "The machine was just on battery"
+    if now.celsius is not None and now.celsius >= learn.max_celsius:
+        return "The processor was just hot"
+    if now.pressure is not None and now.pressure > PRESSURE[0]:
+        return "Programs just waited for memory"
+    if now.lost:
+        return f"{now.lost[0].capitalize()} of the processor just could not be read"
     return ""
 
 
@@ -227,18 +259,39 @@ def _surroundings(facts: Facts, learn: Learn) -> list[Blocker]:
             (f"Learning needs about {facts.needs_bytes >> 20} MB of memory; "
              f"{now.free_bytes >> 20} MB are free.", LOOK_AGAIN_S)
         )  # fmt: skip
+    if now.pressure is not None and now.pressure > PRESSURE[0]:
+        found.append(
+            (f"Programs wait for memory {now.pressure:.0%} of the time; a night waits for less "
+             f"than {PRESSURE[0]:.0%}.", LOOK_AGAIN_S)
+        )  # fmt: skip
     if learn.max_others < 1:
         found += _others(now, learn)
     if now.full_screen:
         found.append(("Something fills the screen: a film, a game or slides.", LOOK_AGAIN_S))
-    if now.full_screen is None and facts.idle_s is not None:
-        wait = BLIND_IDLE * learn.idle_s - facts.idle_s
-        if wait > 0:
-            found.append(
-                (f"Nobody can say whether something fills the screen here, so a night waits for "
-                 f"{span(BLIND_IDLE * learn.idle_s)} without input.", wait)
-            )  # fmt: skip
+    if now.lost:
+        found.append(
+            (f"{now.lost[0].capitalize()} of the processor can no longer be read.", LOOK_AGAIN_S)
+        )
+    elif careful := _careful(now, facts, learn):
+        found.append(careful)
     return found
+
+
+def _careful(now: Conditions, facts: Facts, learn: Learn) -> Blocker:
+    """What nobody can tell makes a night wait longer for its user to be away."""
+    what = "whether something fills the screen" if now.full_screen is None else ""
+    if now.doubts:
+        what = f"{now.doubts[0]} of the processor"
+    if not what or facts.idle_s is None:
+        return None
+    wait = BLIND_IDLE * learn.idle_s - facts.idle_s
+    if wait <= 0:
+        return None
+    return (
+        f"Nobody can say {what} here, so a night waits for {span(BLIND_IDLE * learn.idle_s)} "
+        "without input.",
+        wait,
+    )
 
 
 def _others(now: Conditions, learn: Learn) -> list[Blocker]:
@@ -313,6 +366,13 @@ def _budget(facts: Facts, learn: Learn) -> Blocker:
 
 
 def _failures(facts: Facts) -> Blocker:
+    if facts.spoilt >= MAX_TRIES:
+        why = facts.last["message"].rstrip(".") if facts.last else "bad numbers, or no memory"
+        return (
+            f"The last {facts.spoilt} nights on this model came to nothing here ({why}); "
+            "`nightschool learn` tries once more, a smaller model may do.",
+            LONGEST_S,
+        )
     if not facts.tries or facts.last is None:
         return None
     if facts.tries >= MAX_TRIES:

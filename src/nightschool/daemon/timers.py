@@ -63,6 +63,11 @@ class Timers:
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
 
+    def compare_every(self, seconds: float) -> None:
+        """Another time between two full comparisons, counted from now."""
+        self.reconcile_s = seconds
+        self._scheduler.reschedule_job(RECONCILE, trigger="interval", seconds=seconds)
+
     def soon(self) -> None:
         """Look at the night again now: something changed."""
         self._plan_night(self._soonest_s)

@@ -107,6 +107,12 @@ class Watching:
                 _LOG.info("%s is %s %s", root.path, mode.value, self._watch.reasons[root_id])
                 self._queue(root_id, _ALL)
 
+    def use(self, files: Files) -> None:
+        """Other limits from now on; all is compared, for they decide which files are read."""
+        self.files = files
+        self._settler.settle_s = files.settle_s
+        self.compare_all("the settings changed")
+
     def compare_all(self, why: str) -> None:
         """Compare every root with the index."""
         _LOG.info("Comparing all folders with the index: %s.", why)

@@ -23,7 +23,7 @@ from nightschool.engine.prefixes import Prefix, Prefixes, Weights
 from nightschool.engine.room import plan
 from nightschool.engine.vocabulary import Vocabulary
 from nightschool.errors import ModelError
-from nightschool.models.header import read_header
+from nightschool.models.header import Header, read_header
 
 BLOCK = 128
 """Tokens a call. Larger is a little faster on a GPU; 128 rows of logits of a 150,000-word
@@ -61,10 +61,7 @@ class Context(Vocabulary):
             raise ModelError(f"{path} is an {self.header.type}, not a model.", "Give a base model.")
         lib = self._lib = library()
         loading = lib.llama_model_default_params()
-        # llama.cpp's AMX kernels crash on quantised weights (ggml-org/llama.cpp#20824).
-        quantised = any(t.type not in _PLAIN for t in self.header.tensors.values())
-        if quantised and b"AMX_INT8 = 1" in lib.llama_print_system_info():
-            loading.use_extra_bufts = False
+        loading.use_extra_bufts = extra_buffers(lib, self.header)
         self._model = lib.llama_model_load_from_file(_encode(path), loading)
         if not self._model:
             raise ModelError(
@@ -240,9 +237,12 @@ class Context(Vocabulary):
     def _decode(self, ids: Sequence[int], position: int, *, last_only: bool) -> None:
         count = len(ids)
         self._batch.n_tokens = count
-        self._batch_tokens[:count] = ids
-        self._batch_places[:count] = range(position, position + count)
-        self._batch_scores[:count] = not last_only
+        if count == 1:  # each written token comes here: no detour over ranges
+            self._batch_tokens[0], self._batch_places[0] = ids[0], position
+        else:
+            self._batch_tokens[:count] = ids
+            self._batch_places[:count] = range(position, position + count)
+            self._batch_scores[:count] = not last_only
         self._batch_scores[count - 1] = 1
         code = self._lib.llama_decode(self._ctx, self._batch)
         if code != 0:
@@ -265,6 +265,13 @@ class Context(Vocabulary):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def extra_buffers(lib: Any, header: Header) -> bool:
+    """Whether llama.cpp may repack weights for this processor: its AMX kernels crash on quantised
+    ones (ggml-org/llama.cpp#20824)."""
+    quantised = any(tensor.type not in _PLAIN for tensor in header.tensors.values())
+    return not (quantised and b"AMX_INT8 = 1" in lib.llama_print_system_info())
 
 
 def _hash(path: Path) -> str:

@@ -62,7 +62,9 @@ def read(params: Params, style: str) -> Request:
             logprobs=min(number(params, "logprobs", -1), MOST_ALTERNATIVES),
         ),
         form=form,
+        grammar=str(params.get("grammar") or ""),
         tools=tuple(params.get("tools") or ()),
+        tools_unused=bool(params.get("tools_unused")),
         tool_choice=str(params.get("tool_choice") or "auto"),
     )
 

@@ -17,6 +17,8 @@ class StopGate:
         """Add text; what may be shown now. Sets `closed` when a stop text is complete."""
         if self.closed:
             return ""
+        if not self._stop:
+            return text
         self._held += text
         places = [at for mark in self._stop if (at := self._held.find(mark)) >= 0]
         if places:

@@ -32,6 +32,7 @@ OWN_KNOWLEDGE = "Nothing in your files answers this: these are the model's own w
 FORMED = (
     "Put into the asked form by the model, which may have changed it: compare with the citations."
 )
+TOOLS_UNUSED = "The tools of this request were not offered to the model: your files answer."
 MODES = ("auto", "raw")
 ROLES = ("system", "user", "assistant", "tool")
 FOLLOW_UP_WORDS = 4
@@ -48,7 +49,8 @@ class Request:
     """What is asked for. Either `messages` or `prompt` (a bare text to continue).
 
     `sampling.max_tokens` 0 means the usual length. `form` is a JSON schema, or `{}` for any JSON
-    object. `tools` are OpenAI function tools; `tool_choice` is auto, required or a tool's name.
+    object; `grammar` is GBNF instead of it. `tools` are OpenAI function tools; `tool_choice` is
+    auto, required or a tool's name; `tools_unused` says that the client offered some in vain.
     """
 
     messages: tuple[tuple[str, str], ...] = ()
@@ -57,8 +59,10 @@ class Request:
     mode: str = "auto"
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=0))
     form: Mapping[str, Any] | None = None
+    grammar: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str = "auto"
+    tools_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,13 @@ def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Re
     runtime.require_room(question)
     answer = runtime.answering().answer(question, runtime.serve(wanted.version), check=check)
     answer = with_note(harmless.answer(answer), runtime.searcher.note)
-    if wanted.form is None and not _small_talk(runtime, answer):
+    if wanted.tools_unused:
+        answer = with_note(answer, TOOLS_UNUSED)
+    formed = wanted.form is not None or bool(wanted.grammar)
+    if not formed and not _small_talk(runtime, answer):
         return _from_files(runtime, wanted, answer, on_delta)
     cleaner = harmless.Cleaner(on_delta)
-    if wanted.form is not None:
+    if formed:
         reply = _formed(runtime, wanted, question, answer, cleaner.push, check)
     else:
         reply = _own_words(runtime, wanted, cleaner.push, check)
@@ -208,10 +215,15 @@ def _prepared(runtime: Runtime, wanted: Request) -> tuple[str, Sampling]:
         if wanted.tool_choice != "auto":
             only = "" if wanted.tool_choice == "required" else wanted.tool_choice
             grammar = forms.choice(list(wanted.tools), style, only)
-    if wanted.form is not None:
+    if wanted.form is not None or wanted.grammar:
         if wanted.tools:
             raise UsageError("Tools and a response format exclude each other.", "Ask for one.")
-        grammar = forms.schema(wanted.form) if wanted.form else forms.any_object()
+        if wanted.form is not None and wanted.grammar:
+            raise UsageError("A grammar and a response format exclude each other.", "Ask for one.")
+        if wanted.grammar:
+            grammar = forms.given(wanted.grammar)
+        else:
+            grammar = forms.schema(wanted.form) if wanted.form else forms.any_object()
     limit = sampling.max_tokens or max(RAW_TOKENS, runtime.config.engine.max_tokens)
     return style, replace(sampling, max_tokens=limit, grammar=grammar)
 

@@ -27,6 +27,9 @@ class Vocabulary:
     def _read_vocabulary(self) -> None:
         self._vocab = self._lib.llama_model_get_vocab(self._model)
         self.vocabulary = int(self._lib.llama_vocab_n_tokens(self._vocab))
+        self._pieces: dict[
+            int, bytes
+        ] = {}  # of tokens that were written: asked for again and again
         self._template = self._chat_template()
 
     def _chat_template(self) -> ChatTemplate:
@@ -61,6 +64,14 @@ class Vocabulary:
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes of one token; not always whole characters."""
+        if not special:
+            found = self._pieces.get(token)
+            if found is None:
+                found = self._pieces[token] = self._look_up(token, special)
+            return found
+        return self._look_up(token, special)
+
+    def _look_up(self, token: int, special: bool) -> bytes:
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)

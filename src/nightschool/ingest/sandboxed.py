@@ -39,8 +39,11 @@ def _read(params: dict[str, Any], job: Job) -> Reading:
     try:
         path = str(params["path"])
         found = format_of(path)
-        load = contents if found is None or found.load is None else found.load
-        data = load(Path(str(params["file"])), int(params["max_bytes"]))
+        file, most = Path(str(params["file"])), int(params["max_bytes"])
+        if found is None or found.load is None:
+            data = contents(file, most, inner=path.count("/") + 1)
+        else:
+            data = found.load(file, most)
         people, hide = bool(params.get("people", True)), bool(params.get("hide", False))
         reading = read(data, path, people=people, hide=hide)
         return replace(reading, sha256=hashlib.sha256(data).hexdigest())

@@ -56,6 +56,7 @@ async def _read(service: Service, raw: Json) -> tuple[Call, list[Json]]:
         "mode": choice.mode,
         "max_tokens": values["max_tokens"],
         "stop": talk.stop(raw.get("stop")),
+        "grammar": values["grammar"],
     }
     if values["logprobs"] is not None:
         common["logprobs"] = values["logprobs"]
@@ -71,7 +72,7 @@ async def _read(service: Service, raw: Json) -> tuple[Call, list[Json]]:
         params={},
         stream=values["stream"],
         include_usage=values["stream_options"].get("include_usage") is True,
-        marks=talk.wants_marks(raw, True),
+        marks=talk.wants_marks(raw, not values["grammar"]),
     )
     return call, many
 

@@ -35,6 +35,7 @@ _STREAM = (
     Field("stream_options", "object", "`include_usage`: end with a usage chunk.", default={}),
 )
 _LENGTH = Field("max_tokens", "integer", "Length limit of the answer.", low=1, high=1_000_000)
+GRAMMAR = Field("grammar", "string", "GBNF that the answer follows, as in llama.cpp.", default="")
 ONE = Field("n", "integer", "Only 1.", default=1, low=1, high=1)
 
 CHAT = (
@@ -47,9 +48,10 @@ CHAT = (
     Field("logprobs", "boolean", "Report log-probabilities (nightschool-raw).", default=False),
     Field("top_logprobs", "integer", "Alternatives for each token.", default=0, low=0, high=20),
     Field("response_format", "object", "text, json_object or json_schema.", default={}),
+    GRAMMAR,
     ONE,
 )
-COMPLETION = (_MODEL, *_STREAM, _LENGTH, *SAMPLING, ONE)
+COMPLETION = (_MODEL, *_STREAM, _LENGTH, *SAMPLING, GRAMMAR, ONE)
 _UNSUPPORTED = ("functions", "function_call", "audio", "prediction", "logit_bias", "modalities")
 
 
@@ -109,6 +111,7 @@ async def _read(service: Service, raw: Json) -> Call:
         "max_tokens": values["max_completion_tokens"] or values["max_tokens"],
         "stop": talk.stop(raw.get("stop")),
         "form": form,
+        "grammar": values["grammar"],
         **talk.tools(raw.get("tools"), raw.get("tool_choice"), choice),
     }
     if values["logprobs"]:
@@ -120,7 +123,7 @@ async def _read(service: Service, raw: Json) -> Call:
         params=params,
         stream=values["stream"],
         include_usage=values["stream_options"].get("include_usage") is True,
-        marks=talk.wants_marks(raw, form is None),
+        marks=talk.wants_marks(raw, form is None and not values["grammar"]),
     )
 
 

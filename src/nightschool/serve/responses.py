@@ -110,8 +110,10 @@ def _input(given: Any) -> list[Json]:
 
 
 def _tool(item: Any) -> Json:
+    if isinstance(item, dict) and item.get("type") == "mcp":
+        return item
     if not isinstance(item, dict) or item.get("type") != "function":
-        raise Invalid("Only tools of type function are supported.", "tools")
+        raise Invalid("Only tools of type function and mcp are supported.", "tools")
     return {"type": "function", "function": item}
 
 

@@ -136,6 +136,10 @@ class Service(Protocol):
         """Whether nights may start by themselves."""
         ...
 
+    async def pause(self, minutes: float) -> Json:
+        """Let no night start by itself for so long, and a running one go on later; 0 ends it."""
+        ...
+
     async def stop(self) -> Json:
         """Begin the clean shutdown."""
         ...

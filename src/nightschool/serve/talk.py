@@ -106,13 +106,21 @@ def tools(given: Any, wish: Any, choice: models.Choice) -> Json:
     if not isinstance(given, list) or len(given) > MAX_TOOLS:
         raise Invalid(f"'tools' is a list of at most {MAX_TOOLS}.", "tools")
     if not choice.raw:
+        foreign = any(isinstance(item, dict) and item.get("type") == "mcp" for item in given)
+        if wish in (None, "auto") and not foreign:
+            # Agents send their tools with everything. Where the model may do without them it does,
+            # and the answer's note says so.
+            return {"tools_unused": True}
         raise Invalid(
             "Tools are not offered together with your files: no text in a file may cause a call. "
             "Use the model `nightschool-raw`, and Nightschool's own tools over MCP.",
             "tools",
         )
-    found = []
+    found, servers = [], []
     for at, item in enumerate(given):
+        if isinstance(item, dict) and item.get("type") == "mcp":
+            servers.append(_server(item, f"tools[{at}]"))
+            continue
         function = item.get("function") if isinstance(item, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise Invalid(f"tools[{at}] needs a function with a name.", "tools")
@@ -125,7 +133,23 @@ def tools(given: Any, wish: Any, choice: models.Choice) -> Json:
     name = wish.get("function", wish).get("name") if isinstance(wish, dict) else wish
     if name is not None and not isinstance(name, str):
         raise Invalid("'tool_choice' is none, auto, required or a function.", "tool_choice")
-    return {"tools": found, "tool_choice": name or "auto"}
+    asked: Json = {"tools": found, "tool_choice": name or "auto"}
+    return asked | {"servers": servers} if servers else asked
+
+
+def _server(item: Json, where: str) -> Json:
+    """An MCP server that the user added, by its label. A client cannot name an address: what is
+    connected to is the user's choice alone."""
+    label, only = item.get("server_label"), item.get("allowed_tools")
+    if not isinstance(label, str) or item.get("server_url"):
+        raise Invalid(
+            f"{where} needs the 'server_label' of a server that was added with `nightschool mcp "
+            "add`; addresses are not taken from requests.",
+            "tools",
+        )
+    if only is not None and not (isinstance(only, list) and all(isinstance(n, str) for n in only)):
+        raise Invalid(f"{where}: 'allowed_tools' is a list of names.", "tools")
+    return {"label": label, "only": only}
 
 
 def stop(value: Any) -> list[str]:
@@ -179,6 +203,8 @@ def extension(result: Json) -> Json:
     found = {name: result[name] for name in names if name in result}
     if result.get("id"):
         found["id"] = result["id"]  # for feedback
+    if result.get("mcp_calls"):
+        found["mcp_calls"] = result["mcp_calls"]
     return found | {"carried": _CARRIES.get(str(result.get("carried_by")), "nobody")}
 
 
