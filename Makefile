@@ -8,7 +8,7 @@ SEED ?=
 NAME ?=
 ARGS ?=
 
-.PHONY: help setup setup-dev demo test check bench
+.PHONY: help setup setup-dev demo test check bench wheel deb
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -30,6 +30,13 @@ check: setup-dev  ## lint, format, types, who may import whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+wheel: setup-dev  ## wheel and sdist into dist/, with the versions that were tested together
+	@$(BIN)/python -m hatchling build -d dist
+	@cp constraints.txt dist/
+
+deb: setup-dev  ## Debian package into dist/: everything in it, no compiler, no download (Linux)
+	@$(BIN)/python packaging/debian/build.py dist
 
 # `secrets.py` beside the others would hide the standard library's module from all of them.
 BENCH = tests/bench/$(subst -,_,$(patsubst secrets,planted-secrets,$(NAME))).py

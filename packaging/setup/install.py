@@ -37,6 +37,8 @@ class Setup:
     project: dict[str, Any] = field(init=False)
     stamps: Stamps = field(init=False)
     build: Build = field(init=False)
+    no_compiler: str = ""
+    """Why llama.cpp cannot be built here; then a finished build of it is fetched."""
 
     def __post_init__(self) -> None:
         self.project = tomllib.loads((self.clone / "pyproject.toml").read_text("utf-8"))["project"]
@@ -118,7 +120,10 @@ class Setup:
         if {"torch", "packages", "llama.cpp"} & set(missing):
             checks.disk(self.clone, checks.NEEDED_BYTES if "torch" in missing else 1_500_000_000)
         if "llama.cpp" in missing and self.build.wheel is None:
-            checks.compiler()
+            try:
+                checks.compiler()
+            except checks.Missing as missing_compiler:
+                self.no_compiler = str(missing_compiler)
 
     def make_venv(self, runner: Runner) -> None:
         """A new environment, or the one that is there if its interpreter still runs."""
@@ -202,6 +207,12 @@ def install_all(setup: Setup, missing: list[str]) -> None:
             lane.detail = f"{done}/{total} ({100 * done // total} %)"
 
         lane.enter("sources")
+        if setup.no_compiler:
+            try:
+                setup.build.fetch_binary(runner)
+            except Failed as error:
+                raise Failed(f"{setup.no_compiler} (and {error})") from error
+            return
         source = setup.build.fetch(runner)
         lane.enter("llama.cpp")
         setup.build.build(source, runner, tell)

@@ -19,6 +19,8 @@ import stamps
 from runner import Failed, Runner
 
 VERSION = "0.3.36"
+WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
+"""Builds for any processor with AVX2, by the package's own makers."""
 _STEP = re.compile(r"^\s*\[(\d+)/(\d+)\] ")
 _OFF = (
     "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_TOOLS", "LLAMA_BUILD_SERVER",
@@ -77,6 +79,23 @@ class Build:
             shutil.rmtree(archives)
         return source
 
+    def fetch_binary(self, runner: Runner) -> Path:
+        """A finished build, for machines without a compiler: from the folders and indexes that pip
+        is set up with, else from the index of wheels that the package's makers keep."""
+        fresh = self.work / "wheel"
+        shutil.rmtree(fresh, ignore_errors=True)
+        command = [self.python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
+                   "--dest", str(fresh)]  # fmt: skip
+        wanted = f"llama-cpp-python=={VERSION}"
+        try:
+            runner.run([*command, wanted], "Looking for a finished build of llama.cpp")
+        except Failed:
+            runner.run(
+                [*command, "--retries", "1", "--extra-index-url", WHEELS, wanted],
+                "Fetching a finished build of llama.cpp",
+            )
+        return self._keep(fresh)
+
     def build(self, source: Path, runner: Runner, tell: Callable[[int, int], None]) -> Path:
         """The wheel; `tell(done, total)` counts the build's steps."""
 
@@ -98,14 +117,19 @@ class Build:
             },
             line=line,
         )  # fmt: skip
+        wheel = self._keep(fresh)
+        for used in ("src", "build"):
+            shutil.rmtree(self.work / used, ignore_errors=True)
+        return wheel
+
+    def _keep(self, fresh: Path) -> Path:
+        """Put the wheel of that folder where the next steps look for it."""
         self.wheels.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.wheels, ignore_errors=True)
         fresh.rename(self.wheels)
-        for used in ("src", "build"):
-            shutil.rmtree(self.work / used, ignore_errors=True)
         wheel = self.wheel
         if wheel is None:
-            raise Failed(f"The build of llama.cpp left no wheel in {self.wheels}.")
+            raise Failed(f"There is no wheel of llama.cpp in {self.wheels}.")
         return wheel
 
 
