@@ -25,7 +25,7 @@ from nightschool.intake import run_intake
 from nightschool.paths import Home
 from nightschool.records import FileStatus
 from nightschool.sources.files import portable
-from nightschool.store import documents
+from nightschool.store import documents, fulltext, vectors
 from nightschool.store.db import open_store
 
 FOLDERS = ("", "sub/", "sub/deep/", "Other/", "private/")
@@ -240,10 +240,10 @@ class Machine(RuleBasedStateMachine):
             assert [chunk.text for chunk in chunks] == expected
             assert {chunk.locator.path for chunk in chunks} <= {path}
             assert (item.size, item.mtime_ns) == (file.stat().st_size, file.stat().st_mtime_ns)
-        assert set(documents.vector_ids(self.store, Flat.name)) == passages
+        assert set(vectors.ids(self.store, Flat.name)) == passages
         assert self.store.one("SELECT count(*) FROM chunk") == len(passages)
         for word in ("mill", "weir"):
-            hits = {number for number, _ in documents.match(self.store, word, 10_000)}
+            hits = {number for number, _ in fulltext.match(self.store, word, 10_000)}
             texts = documents.chunks(self.store, passages).values()
             assert hits == {chunk.id for chunk in texts if word in chunk.text.split()}
         assert self.store.one("PRAGMA integrity_check") == "ok"

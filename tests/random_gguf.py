@@ -70,7 +70,7 @@ def _vocabulary(out: gguf.GGUFWriter, reader: gguf.GGUFReader, size: int) -> Non
 
     tokens, kinds = list(value("ggml.tokens")), list(value("ggml.token_type"))  # type: ignore[call-overload]
     tokens += [f"[unused{number}]" for number in range(size - len(tokens))]
-    kinds += [gguf.TokenType.UNUSED] * (size - len(kinds))
+    kinds += [gguf.TokenType.NORMAL] * (size - len(kinds))  # their text shows in a stream
     out.add_tokenizer_model(str(value("ggml.model")))
     out.add_tokenizer_pre(str(value("ggml.pre")))
     out.add_token_list(tokens)

@@ -193,7 +193,10 @@ def test_tools_are_refused_where_files_answer_and_where_the_model_has_none(
 ) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     with pytest.raises(openai.BadRequestError, match="no text in a file may cause a call"):
-        chat(client, "nightschool", tools=tools)
+        chat(client, "nightschool", tools=tools, tool_choice="required")
+    left_out = chat(client, "nightschool", messages=ASK, tools=tools)  # as chat programs send them
+    assert not left_out.choices[0].message.tool_calls
+    assert "not offered" in left_out.nightschool["note"]
     with pytest.raises(openai.BadRequestError, match="has no tool calls"):
         chat(client, tools=tools)
     assert chat(client, "nightschool", messages=ASK, tools=tools, tool_choice="none").choices

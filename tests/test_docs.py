@@ -19,7 +19,7 @@ def test_the_command_reference_is_up_to_date() -> None:
     assert written == gen_cli_docs.render(), "run packaging/gen_cli_docs.py"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/install.md"])
 def test_links_and_make_verbs_of_a_page_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -25,7 +25,7 @@ from nightschool.ingest.chunk import VERSION
 from nightschool.intake import IntakeReport, run_intake
 from nightschool.paths import Home
 from nightschool.records import FileStatus, Pair, PairKind, Root, Split
-from nightschool.store import documents, pairs, state
+from nightschool.store import documents, pairs, state, vectors
 from nightschool.store.db import Store, open_store
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "nightschool" / "examples" / "vault"
@@ -423,7 +423,7 @@ def test_after_any_edits_the_index_is_the_disk(
         else:
             assert known[path].reason and not documents.chunks_of(store, known[path].id)
     ids = {chunk for item in known.values() for chunk in _ids(store, item.id)}
-    assert {number for number, _ in documents.vectors(store, encoder.name)} == ids
+    assert set(vectors.ids(store, encoder.name)) == ids
     found = {hit.chunk_id for hit in Search(store, home, encoder).search("mill heron", 50)}
     assert found == ids
     store.close()

@@ -20,7 +20,7 @@ from nightschool.pairs.rules import RuleWriter
 from nightschool.pairs.synthesize import PairReport, write_pairs
 from nightschool.pairs.text import holds, normal
 from nightschool.records import Chunk, Document, FileStatus, Hit, Locator, Pair, PairKind, Split
-from nightschool.store import documents
+from nightschool.store import documents, fulltext
 from nightschool.store import pairs as stored
 from nightschool.store.db import Store, open_store
 from pair_notes import NOTES, ODD
@@ -36,7 +36,7 @@ class WordSearch:
 
     def search(self, query: str, k: int = 8) -> list[Hit]:
         words = [word for word in re.findall(r"\w+", query) if len(word) > 2]
-        found = documents.match(self.store, " OR ".join(f'"{word}"' for word in words), k)
+        found = fulltext.match(self.store, " OR ".join(f'"{word}"' for word in words), k)
         chunks = documents.chunks(self.store, [i for i, _ in found])
         return [
             Hit(i, chunks[i].document_id, chunks[i].text, chunks[i].locator, score)

@@ -17,7 +17,7 @@ from nightschool.pairs import synthesize
 from nightschool.pairs.rules import RuleWriter
 from nightschool.paths import Home
 from nightschool.records import Document
-from nightschool.store import documents, pairs
+from nightschool.store import documents, fulltext, pairs
 from nightschool.store.db import Store, open_store
 
 PERSONAL = [
@@ -116,13 +116,13 @@ def test_search_sees_the_original_unless_the_user_says_otherwise(
     (folder / "a.md").write_text("The clerk Bram Orrel has the number 0161 496 0123.")
     item = taken_in(home, store, folder, Config())
     assert item.redactions == {"phone number": 1}
-    assert documents.match(store, '"496"', 9)
+    assert fulltext.match(store, '"496"', 9)
     hidden = replace(Config(), files=Files(search="redacted"))
     item = taken_in(home, store, folder, hidden)
-    assert not documents.match(store, '"496"', 9)
+    assert not fulltext.match(store, '"496"', 9)
     assert "496" not in documents.chunks_of(store, item.id)[0].text
     assert taken_in(home, store, folder, Config()).chunks == 1
-    assert documents.match(store, '"496"', 9)
+    assert fulltext.match(store, '"496"', 9)
 
 
 def test_a_text_in_another_language_is_found_and_practised_only_where_it_is_named(
@@ -135,7 +135,7 @@ def test_a_text_in_another_language_is_found_and_practised_only_where_it_is_name
     )
     item = taken_in(home, store, folder, Config())
     assert (item.language, item.reason) == ("de", "German: see learn.languages")
-    assert documents.match(store, "gebaut", 9)
+    assert fulltext.match(store, "gebaut", 9)
     assert synthesize.write_pairs(store, [RuleWriter()], None, None).documents == 0
     assert pairs.unpaired(store, ("en", "de")) == [item.id]
 
@@ -147,7 +147,7 @@ def test_what_is_written_for_machines_is_searched_and_not_practised(
     folder.mkdir()
     (folder / "mill.py").write_text("class Mill:\n    wheel: str = 'oak'\n    speed: int = 9\n")
     item = taken_in(home, store, folder, Config())
-    assert documents.match(store, "wheel", 9) and item.format == "code"
+    assert fulltext.match(store, "wheel", 9) and item.format == "code"
     assert synthesize.write_pairs(store, [RuleWriter()], None, None).documents == 0
 
 

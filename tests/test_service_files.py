@@ -6,6 +6,7 @@ The commands run in a user folder of their own; systemd is asked where its tools
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import os
 import plistlib
 import shutil
@@ -18,13 +19,15 @@ from xml.etree import ElementTree
 import pytest
 
 from command import Said, nightschool
+from nightschool import __version__
 from nightschool.device.notify import VARIABLE, notify
-from nightschool.device.services import install
-from nightschool.device.services.installation import MARK, Installation, Start
-from service_harness import free_port, service
+from nightschool.device.services import icon, install
+from nightschool.device.services.installation import MARK, Installation, Start, writer
+from nightschool.errors import NightschoolError, Refused, UsageError
+from service_harness import free_port, service, until
 
 ODD = '/opt/a b/100%/$HOME/"q"/back\\slash/é'
-KINDS = ("systemd", "launchd", "task", "autostart")
+KINDS = ("systemd", "launchd", "task", "autostart", "tray")
 
 
 def _made(kind: str, folder: Path, *, desktop: bool = True) -> Installation:
@@ -36,6 +39,8 @@ def _made(kind: str, folder: Path, *, desktop: bool = True) -> Installation:
 def test_every_file_says_who_made_it_and_leaves_nothing_open(kind: str, tmp_path: Path) -> None:
     made = _made(kind, tmp_path)
     assert MARK in made.text
+    assert f"Written by version {__version__}." in made.text
+    assert writer(made.text) == f"version {__version__}"
     assert "{{" not in made.text
     assert made.file.is_relative_to(tmp_path)
 
@@ -95,17 +100,52 @@ def test_the_task_is_xml_with_the_exact_program(tmp_path: Path) -> None:
     assert "<home>&" in root.findtext(".//t:Arguments", "", space)
 
 
+def test_the_icon_is_an_entry_of_its_own_on_every_system(tmp_path: Path) -> None:
+    start = Start((f"{ODD}/python", "-m", "nightschool", "up"), tmp_path)
+    mac, windows = (icon.describe(start, platform) for platform in ("darwin", "win32"))
+    words = plistlib.loads(mac.text.encode())["ProgramArguments"]
+    assert words == [f"{ODD}/python", "-m", "nightschool", "tray", "--wait", "60"]
+    assert mac.file.name == "org.nightschool.tray.plist"
+    assert all("org.nightschool.service" not in str(part) for part in (mac.disable, mac.ask))
+    space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
+    root = ElementTree.fromstring(windows.text.encode("utf-16"))
+    assert root.findtext(".//t:Arguments", "", space) == "-m nightschool tray --wait 60"
+    assert windows.file.name == "nightschool-tray-task.xml"
+    assert "Nightschool tray" in windows.enable[0]
+
+
 def test_the_desktop_entry_quotes_as_the_specification_says(tmp_path: Path) -> None:
     entry = configparser.RawConfigParser()
     entry.read_string(_made("autostart", tmp_path).text)
     line = entry["Desktop Entry"]["Exec"]
     value = line.replace("\\\\", "\\")  # first a string value, then an argument in quotes
-    assert value.startswith('"/opt/a b/100%%/\\$HOME/\\"q\\"/back\\\\slash/é/python" "-m"')
+    assert value.startswith('"env" "/opt/a b/100%%/\\$HOME/\\"q\\"/back\\\\slash/é/python" "-m"')
     check = shutil.which("desktop-file-validate")
     if check is not None:
         file = tmp_path / "nightschool.desktop"
         file.write_text(_made("autostart", tmp_path).text)
         assert subprocess.run([check, str(file)], check=False).returncode == 0
+
+
+def test_a_desktop_starts_exactly_the_words_that_were_meant(tmp_path: Path) -> None:
+    gio = shutil.which("gio")
+    if gio is None:
+        pytest.skip("gio, which starts entries as GLib's desktops do, is not installed here")
+    folder = tmp_path / 'Jürgen Müller 100% $HOME `x` \\ "q"'
+    folder.mkdir()
+    told = tmp_path / "told"
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$0" "$@" > "{told}.part"\n'
+                       f'mv "{told}.part" "{told}"\n')  # fmt: skip
+    program.chmod(0o755)
+    words = (str(program), "-m", "nightschool", "--home", f"{folder}/100% ü & <b>", "up")
+    made = install.describe("autostart", Start(words, tmp_path), {})
+    made.file.parent.mkdir(parents=True)
+    made.file.write_text(made.text)
+    started = subprocess.run([gio, "launch", str(made.file)], check=False, timeout=30)
+    assert started.returncode == 0
+    until(told.exists, 10, "the entry was started")
+    assert tuple(told.read_text().splitlines()) == words
 
 
 def _command(folder: Path, *words: str) -> Said:
@@ -125,14 +165,87 @@ def test_installed_shown_asked_and_removed_without_a_trace(tmp_path: Path) -> No
     states = {item["kind"]: item for item in _command(tmp_path, "status", "--json").json}
     assert states["autostart"]["installed"]
     assert states["autostart"]["current"]
-    file.write_text(file.read_text().replace("Terminal=false", "Terminal=true"))
-    assert "another version" in _command(tmp_path, "status").out
-    assert _command(tmp_path, "install", "--kind", "autostart").code == 0  # replaces it
-    assert "Terminal=false" in file.read_text()
+    assert _command(tmp_path, "install", "--kind", "autostart").code == 0  # once more is no harm
     gone = _command(tmp_path, "uninstall")
     assert str(file) in gone.out
     assert not file.exists()
     assert "Nothing was installed" in _command(tmp_path, "uninstall").out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="autostart entries are for Linux desktops")
+def test_what_another_version_installed_is_shown_and_replaced_only_when_told(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / ".config" / "autostart" / "nightschool.desktop"
+    install_it = ("install", "--kind", "autostart")
+    assert _command(tmp_path, *install_it).code == 0
+    older = file.read_text().replace(f"version {__version__}.", "version 0.0.7.")
+    older = older.replace("Terminal=false", "Terminal=true")
+    file.write_text(older)
+    shown = _command(tmp_path, "status").out
+    assert "by version 0.0.7" in " ".join(shown.split())
+    assert "--replace" in shown
+    refused = _command(tmp_path, *install_it)
+    assert refused.code == 3
+    assert "-Terminal=true\n+Terminal=false" in refused.out
+    assert "written by version 0.0.7" in refused.complaint
+    assert "service install --replace" in refused.complaint
+    assert file.read_text() == older
+    assert _command(tmp_path, *install_it, "--replace").code == 0
+    assert "Terminal=false" in file.read_text()
+    assert _command(tmp_path, "uninstall").code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="autostart entries are for Linux desktops")
+def test_the_icon_at_login_is_asked_for_and_goes_with_the_service(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert _command(tmp_path, "install", "--kind", "autostart", "--tray").code == 0
+    file = tmp_path / ".config" / "autostart" / "nightschool-tray.desktop"
+    assert '"tray" "--wait" "60"' in file.read_text()
+    states = {item["kind"]: item for item in _command(tmp_path, "status", "--json").json}
+    assert states["tray"]["current"]
+    assert _command(tmp_path, "uninstall").code == 0
+    left = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
+    assert [path for path in left if not path.is_relative_to(tmp_path / "data")] == []
+
+
+def test_a_second_kind_would_start_it_twice_and_is_refused(tmp_path: Path) -> None:
+    first, second = _made("autostart", tmp_path), _made("task", tmp_path)
+    second = dataclasses.replace(second, enable=(), disable=(), ask=())
+    install.install(first)
+    with pytest.raises(Refused, match="installed already, by autostart"):
+        install.install(second, [first])
+    assert not second.file.exists()
+    install.install(second, [first], replace=True)
+    assert second.file.exists()
+    assert not first.file.exists()
+
+
+def test_a_replacement_that_the_system_refuses_brings_the_old_one_back(tmp_path: Path) -> None:
+    made = _made("autostart", tmp_path)
+    older = made.text.replace("Terminal=false", "Terminal=true")
+    made.file.parent.mkdir(parents=True)
+    made.file.write_text(older)
+    with pytest.raises(NightschoolError, match="`false` failed"):
+        install.install(dataclasses.replace(made, enable=(("false",),)), replace=True)
+    assert made.file.read_text() == older
+
+
+def test_with_and_without_a_desktop_it_is_the_same_unit(tmp_path: Path) -> None:
+    made, asked = (_made("systemd", tmp_path, desktop=desktop) for desktop in (True, False))
+    assert made.text != asked.text
+    made.file.parent.mkdir(parents=True)
+    made.file.write_text(made.text)
+    assert install.state(dataclasses.replace(asked, ask=())).current
+
+
+def test_no_path_can_write_a_line_of_its_own_into_a_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="control character"):
+        Start(("/opt/python\nExecStartPre=/bin/evil", "up"), tmp_path)
+    for kind in KINDS:
+        made = install.describe(kind, Start(("/opt/{{target}}/{{label}}", "up"), tmp_path), {})
+        assert "/opt/{{target}}/{{label}}" in made.text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="autostart entries are for Linux desktops")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_compiler_that_cannot_compile_is_found_out(
     monkeypatch.setenv("CXX", str(fake))
     with pytest.raises(checks.Missing, match="No such file"):
         checks.compiler()
+
+
+def test_without_a_compiler_a_finished_build_is_taken_from_where_pip_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    wheel = shelf / f"llama_cpp_python-{llama.VERSION}-py3-none-any.whl"
+    info = f"llama_cpp_python-{llama.VERSION}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        told = f"Metadata-Version: 2.1\nName: llama-cpp-python\nVersion: {llama.VERSION}\n"
+        archive.writestr(f"{info}/METADATA", told)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    setup = install.Setup(bare_clone(tmp_path / "clone"))
+    setup.build = llama.Build(sys.executable, tmp_path / "work", setup.build.short)
+    setup.check(["llama.cpp"])
+    assert "No C++ compiler" in setup.no_compiler
+    found = setup.build.fetch_binary(runner.Runner(tmp_path / "log"))
+    assert found == setup.build.wheel
+    assert found.read_bytes() == wheel.read_bytes()
+    wheel.unlink()
+    with pytest.raises(runner.Failed, match="Fetching a finished build"):
+        setup.build.fetch_binary(runner.Runner(tmp_path / "log"))
 
 
 def test_a_full_disk_is_told_with_both_figures(tmp_path: Path) -> None:

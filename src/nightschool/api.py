@@ -44,7 +44,7 @@ from nightschool.records import (
     Verdict,
     Version,
 )
-from nightschool.registry import erase, forget, pointer, versions
+from nightschool.registry import erase, forget, moving, pointer, versions
 from nightschool.registry.request import Forgetting, request
 from nightschool.sources import kinds
 from nightschool.sources.roots import require_folder
@@ -96,7 +96,7 @@ class Nightschool:
         model: str = "",
         settings: config.Config | None = None,
     ) -> None:
-        self.home = paths.home(home).create()
+        self.home = moving.opened(paths.home(home))
         self.settings = settings or config.load(self.home.config)
         self._model = model or self.settings.model
         self.store: Store = open_store(self.home.database)
@@ -466,7 +466,7 @@ class Nightschool:
         """Index what was never indexed; a folder that was is left as it is (see `refresh`)."""
         self._need_roots()
         for root in self.roots():
-            if not documents.known(self.store, root.id):
+            if not documents.any_file(self.store, root.id):
                 self._take_in(root, progress)
 
 

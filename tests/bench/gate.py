@@ -21,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, config, examples  # noqa: E402
-from nightschool.cycle import POLICY  # noqa: E402
+from nightschool.exams import POLICY  # noqa: E402
 from nightschool.engine import llama  # noqa: E402
 from nightschool.engine.examinee import Examinee, Remembered  # noqa: E402
 from nightschool.engine.runtime import Runtime  # noqa: E402

@@ -1,36 +1,34 @@
-"""Bench indexing: passages a second, against a plain sentence-transformers and FAISS loop.
+"""Bench indexing: passages a second, beside a plain loop, txtai, Chroma and LEANN.
 
-    make bench NAME=index-speed [ARGS="--quick"]
+    make bench NAME=index-speed [ARGS="--quick"] [ARGS="--rivals none"]
 
-Both get the same passages of the same documents, cut by the product's chunker, with their models
-loaded and warmed up, in turns in one process. The loop is what a tutorial writes: encode a
-document's passages, add them to a FAISS index, keep the text in a list. Ours also stores text,
-full text and vectors durably. Other programs (LEANN, txtai, Chroma) are not measured here.
+All get the same passages of the same 2,000 documents, cut by the product's chunker, and the same
+encoder from the same file. Each runs in a process of its own, loaded and warmed up before, and they
+take turns: the documents come in slices, and every program does a slice before the next begins.
+The plain loop is what a tutorial writes: encode a document's passages, add them to FAISS, keep the
+text. Ours also stores text, full text and vectors durably. Rivals are installed into `.rivals`
+(with `--rivals none` they are left out; --quick uses them only where they are installed already).
 """
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import faiss  # noqa: E402
-
+import rivals  # noqa: E402
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import examples  # noqa: E402
-from nightschool.index.embed import BulkMiniLM, embed_backlog  # noqa: E402
-from nightschool.index.vectors import VectorIndex  # noqa: E402
 from nightschool.ingest.chunk import chunk  # noqa: E402
 from nightschool.ingest.parse import parse  # noqa: E402
-from nightschool.paths import Home  # noqa: E402
-from nightschool.records import Chunk, Document, FileStatus  # noqa: E402
-from nightschool.store import documents  # noqa: E402
-from nightschool.store.db import open_store  # noqa: E402
+from nightschool.models.minilm import ensure_minilm, package_dir  # noqa: E402
+
+SLICES = 4
 
 
 def corpus(count: int) -> list[list[str]]:
@@ -50,60 +48,72 @@ def corpus(count: int) -> list[list[str]]:
     return found
 
 
-def plain(texts: list[list[str]], model: Any) -> float:
-    """The tutorial's loop; seconds."""
-    began = time.perf_counter()
-    index = faiss.IndexFlatIP(model.get_embedding_dimension())
-    kept: list[str] = []
-    for passages in texts:
-        index.add(model.encode(passages, normalize_embeddings=True, show_progress_bar=False))
-        kept += passages
-    assert index.ntotal == len(kept)
-    return time.perf_counter() - began
-
-
-def ours(texts: list[list[str]], embedder: BulkMiniLM) -> float:
-    """Store, embed, index; seconds."""
-    with tempfile.TemporaryDirectory() as place:
-        home = Home(Path(place)).create()
-        store = open_store(home.database)
-        root = documents.add_root(store, "/bench")
-        began = time.perf_counter()
-        for number, passages in enumerate(texts):
-            path = f"{number}.md"
-            item = Document(root.id, path, 1, 1, str(number), FileStatus.INDEXED, title=path)
-            documents.save(store, item, [
-                Chunk(n, text, text, documents.locator_from_json(f'{{"path": "{path}"}}'))
-                for n, text in enumerate(passages)
-            ])  # fmt: skip
-        embed_backlog(store, embedder)
-        index = VectorIndex(store, home.index, embedder.name, embedder.dim)
-        index.refresh()
-        index.save()
-        took = time.perf_counter() - began
-        assert len(index) == sum(len(passages) for passages in texts)
-        store.close()
-    return took
-
-
 def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rivals", choices=["install", "none"], default="install")
+    options = parser.parse_args()
     report = Report(options.quick)
     texts = corpus(60 if report.quick else 2_000)
     count = sum(len(passages) for passages in texts)
     report.say(f"{len(texts)} documents, {count} passages")
-    embedder = BulkMiniLM()
-    model = embedder._model
-    embedder.embed(["warm up"] * 8)
-    rounds = 2 if report.quick else 3
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(rounds):
-        times["plain"].append(plain(texts, model))
-        times["ours"].append(ours(texts, embedder))
-        report.say(", ".join(f"{name} {count / took[-1]:.1f}/s" for name, took in times.items()))
-    ratio = min(times["plain"]) / min(times["ours"])
-    report.at_least("passages a second, ours over the plain loop", ratio, 1.5, rounds)
+    others = list(rivals.PACKAGES) if options.rivals == "install" else []
+    if others and not report.quick:
+        rivals.install(others, report)
+    with tempfile.TemporaryDirectory() as place:
+        models = Path(place) / "models"
+        models.mkdir()
+        ensure_minilm(models)
+        systems = rivals.start([*rivals.OURS, *others], package_dir(), models, report)
+        try:
+            seconds = measure(systems, texts, Path(place), report)
+        finally:
+            for system in systems.values():
+                system.close()
+    for name, took in seconds.items():
+        if name != "nightschool":
+            bound = 1.5 if name == "plain" else 1.0
+            report.at_least(f"passages a second, ours over {name}",
+                            took / seconds["nightschool"], bound, count)  # fmt: skip
     report.finish()
+
+
+def measure(
+    systems: dict[str, rivals.System], texts: list[list[str]], place: Path, report: Report
+) -> dict[str, float]:
+    """Seconds of each system over all slices."""
+    seconds: dict[str, float] = {}
+    for name, system in list(systems.items()):
+        try:
+            system.call("warm")
+            seconds[name] = 0.0
+        except rivals.Absent as reason:
+            report.say(f"{name} cannot be measured here: {reason}")
+            systems.pop(name).close()
+    size = -(-len(texts) // SLICES)
+    for number in range(SLICES):
+        part = texts[number * size : (number + 1) * size]
+        file = place / f"slice{number}.json"
+        file.write_text(json.dumps(part), encoding="utf-8")
+        done = sum(len(passages) for passages in part)
+        rates = []
+        # Another order each time, so that none is always the first on a cool machine.
+        names = list(seconds)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            target = place / f"{name}-{number}"
+            try:
+                took = systems[name].call("index", file=str(file), place=str(target))["seconds"]
+            except rivals.Absent as reason:
+                report.say(f"{name} failed: {reason}")
+                del seconds[name]
+                continue
+            seconds[name] += took
+            rates.append(f"{name} {done / took:.1f}/s")
+            shutil.rmtree(target, ignore_errors=True)
+        report.say(", ".join(rates))
+    for name in seconds:
+        memory = systems[name].call("memory")["mb"]
+        report.say(f"{name}: {seconds[name]:.1f} s, {memory:.0f} MB resident")
+    return seconds
 
 
 if __name__ == "__main__":

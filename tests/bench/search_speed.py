@@ -1,135 +1,165 @@
 """Bench search at 100,000 passages: time of one query with its embedding, and memory.
 
-    make bench NAME=search-speed [ARGS="--quick"]
+    make bench NAME=search-speed [ARGS="--quick"] [ARGS="--rivals none"]
 
-Passages are sentences drawn from a fixed vocabulary; their vectors are random unit vectors grouped
-around 500 centres, as real ones are (a real embedding of them would take an hour and changes no
-time that is measured here). Queries are new each time, so that no cache helps; --quick has 10,000
-passages. `recall` compares the approximate index with a comparison of every vector.
+The text is drawn from 30,000 made-up words whose frequencies fall as those of a language do, so
+that a question, which takes words from some passage and small English words between them, has rare
+and very common ones. Real vectors of 100,000 passages would take an hour: 1,000 passages are
+embedded, and every other vector is one of these, moved at random. Queries are new each time, so
+that no cache helps, and are embedded by the real encoder. Ours and the rivals (txtai, Chroma: see
+`index-speed`) run in processes of their own and take turns. --quick has 10,000 passages.
+`recall` compares with a comparison of every vector, and with BM25 of every match.
 """
 
 from __future__ import annotations
 
+import json
 import random
-import resource
 import sys
 import tempfile
 import time
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import numpy as np  # noqa: E402
 
+import rivals  # noqa: E402
 from bench_report import Report, arguments, percentile  # noqa: E402
-from nightschool.index.embed import NAME, QuickMiniLM  # noqa: E402
-from nightschool.index.search import Search  # noqa: E402
-from nightschool.index.vectors import VectorIndex, to_bytes  # noqa: E402
-from nightschool.models.minilm import WIDTH  # noqa: E402
+from nightschool.index import lexical  # noqa: E402
+from nightschool.index.embed import NAME, QuickMiniLM, embedder_for  # noqa: E402
+from nightschool.index.vectors import VectorIndex  # noqa: E402
+from nightschool.models.minilm import WIDTH, ensure_minilm, package_dir  # noqa: E402
 from nightschool.paths import Home  # noqa: E402
-from nightschool.records import Chunk, Document, FileStatus, Locator  # noqa: E402
-from nightschool.store import documents  # noqa: E402
-from nightschool.store.db import Store, open_store  # noqa: E402
+from nightschool.store import fulltext  # noqa: E402
+from nightschool.store.db import open_store  # noqa: E402
 
 PER_FILE = 20
 WORDS = 60
-CENTRES = 500
+VOCABULARY = 30_000
+EMBEDDED = 1_000
+BATCH = 25
+BOUND_MS = 30
 
 
-def vocabulary(seed: random.Random) -> list[str]:
-    parts = ("ba", "co", "di", "fe", "gu", "la", "mo", "ni", "pe", "ro", "su", "ta", "vi", "zo")
-    return sorted({"".join(seed.choices(parts, k=seed.randint(2, 4))) for _ in range(20_000)})
+class Language:
+    """Made-up words; the n-th commonest has a frequency of 1 / (n + 2.7) (Zipf and Mandelbrot)."""
+
+    def __init__(self, seed: random.Random) -> None:
+        parts = ("ba", "co", "di", "fe", "gu", "la", "mo", "ni", "pe", "ro", "su", "ta", "vi", "zo")
+        made: dict[str, None] = {}
+        while len(made) < VOCABULARY:
+            made["".join(seed.choices(parts, k=seed.randint(2, 5)))] = None
+        self._words = list(made)
+        self._weights = list(accumulate(1 / (rank + 2.7) for rank in range(VOCABULARY)))
+        self._seed = seed
+
+    def text(self) -> str:
+        return " ".join(self._seed.choices(self._words, cum_weights=self._weights, k=WORDS))
+
+    def question(self, passage: str) -> str:
+        """Three to six words of a passage, as a question."""
+        words = self._seed.sample(passage.split(), self._seed.randint(3, 6))
+        return f"what is the {words[0]} of {' '.join(words[1:])}?"
 
 
-def fill(store: Store, count: int, seed: random.Random, report: Report) -> np.ndarray:
-    """`count` passages with vectors; the vectors, by passage id."""
-    words = vocabulary(seed)
-    weights = [1 / (rank + 10) for rank in range(len(words))]
-    root = documents.add_root(store, "/bench")
-    for first in range(0, count, 100 * PER_FILE):
-        with store.transaction():
-            for number in range(first, min(first + 100 * PER_FILE, count), PER_FILE):
-                path = f"folder{number % 7}/{number}.md"
-                texts = [" ".join(seed.choices(words, weights, k=WORDS)) for _ in range(PER_FILE)]
-                chunks = [Chunk(n, t, t, Locator(path)) for n, t in enumerate(texts)]
-                item = Document(root.id, path, 1, 0, f"{number}", FileStatus.INDEXED, title=path)
-                documents.save(store, item, chunks)
-        if first % 20_000 == 0:
-            report.say(f"{first} of {count} passages stored")
+def neighbours(vectors: np.ndarray, count: int) -> np.ndarray:
+    """`count` unit vectors, each one of `vectors` moved at random (cosine about 0.8)."""
     rng = np.random.default_rng(1)
-    centres = rng.normal(size=(CENTRES, WIDTH))
-    rows = centres[rng.integers(0, CENTRES, count)] + rng.normal(size=(count, WIDTH)) * 0.7
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    ids = [item.id for _, item in documents.without_vector(store, NAME, count)]
-    for first in range(0, count, 5000):
-        part = slice(first, first + 5000)
-        documents.save_vectors(store, NAME, zip(ids[part], to_bytes(rows[part]), strict=True))
-    return rows
+    rows = vectors[rng.integers(0, len(vectors), count)]
+    rows = rows + rng.normal(size=rows.shape).astype(np.float32) * (0.75 / WIDTH**0.5)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rivals", choices=["install", "none"], default="install")
+    parser.add_argument("--passages", type=int, default=0)
+    options = parser.parse_args()
     report = Report(options.quick)
-    count, queries = (10_000, 100) if report.quick else (100_000, 400)
-    seed = random.Random(1)
-    with tempfile.TemporaryDirectory() as place:
-        home = Home(Path(place)).create()
-        store = open_store(home.database)
-        rows = fill(store, count, seed, report)
-        began = time.monotonic()
-        index = VectorIndex(store, home.index, NAME, WIDTH)
-        index.refresh()
-        report.say(f"search cache built in {time.monotonic() - began:.1f} s")
-        measure(store, home, index, rows, queries, seed, report)
-        store.close()
+    count = options.passages or (10_000 if report.quick else 100_000)
+    language = Language(random.Random(1))
+    texts = [language.text() for _ in range(count)]
+    questions = [language.question(random.Random(n).choice(texts)) for n in range(
+        100 if report.quick else 400)]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        models = place / "models"
+        models.mkdir()
+        ensure_minilm(models)
+        embedder = embedder_for(EMBEDDED, models)
+        rows = neighbours(embedder.embed(texts[:EMBEDDED]), count)
+        report.say(f"{count} passages; {EMBEDDED} were embedded, all vectors made from these")
+        files = [texts[first : first + PER_FILE] for first in range(0, count, PER_FILE)]
+        (place / "texts.json").write_text(json.dumps(files))
+        np.save(place / "vectors.npy", rows)
+        others = [name for name in ("txtai", "chroma") if options.rivals == "install"]
+        if others and not report.quick:
+            rivals.install(others, report)
+        systems = rivals.start(["nightschool", *others], package_dir(), models, report)
+        try:
+            measure(systems, questions, place, report)
+        finally:
+            for system in systems.values():
+                system.close()
+        quality(place / "nightschool", models, rows, questions[:50], report)
     report.finish()
 
 
 def measure(
-    store: Store,
-    home: Home,
-    index: VectorIndex,
-    rows: np.ndarray,
-    queries: int,
-    seed: random.Random,
-    report: Report,
+    systems: dict[str, rivals.System], questions: list[str], place: Path, report: Report
 ) -> None:
-    encoder = QuickMiniLM(home.models)
-    search = Search(store, home, encoder)
-    words = vocabulary(random.Random(1))
-    search.search("warm up")
-    took, filtered = [], []
-    for _ in range(queries):
-        text = " ".join(seed.sample(words, 5))
-        began = time.perf_counter()
-        hits = search.search(text, 8)
-        took.append(1000 * (time.perf_counter() - began))
-        assert len(hits) == 8
-    for _ in range(queries // 10):
-        text = " ".join(seed.sample(words, 5))
-        began = time.perf_counter()
-        search.search(f"in:folder3 {text}", 8)
-        filtered.append(1000 * (time.perf_counter() - began))
-    again = time.perf_counter()
-    search.search(text, 8)
-    search.search(text, 8)
-    report.say(f"the same query twice: {1000 * (time.perf_counter() - again):.2f} ms in all")
-    n = len(rows)
-    report.say(f"p50 {percentile(took, 0.5):.1f} ms, p99 {percentile(took, 0.99):.1f} ms; "
-               f"filtered p95 {percentile(filtered, 0.95):.1f} ms")  # fmt: skip
-    report.at_most(f"search p95 in ms at {n} passages, with embedding", percentile(took, 0.95), 30,
-                   queries)  # fmt: skip
-    ids = index._ids
-    right = 0
-    for number in range(100):
-        vector = rows[(number * 97) % n] + 0.02 * np.float32(number % 5)
-        vector /= np.linalg.norm(vector)
+    """Fill each, then ask in turns."""
+    took: dict[str, list[float]] = {}
+    for name, system in list(systems.items()):
+        given = {"file": str(place / "texts.json"), "vectors": str(place / "vectors.npy")}
+        try:
+            filled = system.call("fill", **given, place=str(place / name))
+            system.call("search", queries=["warm up zo"], k=8)
+            took[name] = []
+            report.say(f"{name} filled in {filled['seconds']:.0f} s")
+        except rivals.Absent as reason:
+            report.say(f"{name} cannot be measured here: {reason}")
+            systems.pop(name).close()
+    for first in range(0, len(questions), BATCH):
+        part = questions[first : first + BATCH]
+        for name in took:
+            took[name] += systems[name].call("search", queries=part, k=8)["ms"]
+    filtered = [f"in:folder3 {text} zo" for text in questions[: len(questions) // 8]]
+    narrow = systems["nightschool"].call("search", queries=filtered, k=8)["ms"]
+    for name, times in took.items():
+        memory = systems[name].call("memory")["mb"]
+        shown = ", ".join(f"p{p} {percentile(times, p / 100):.1f} ms" for p in (50, 95, 99))
+        report.say(f"{name}: {shown}; {memory:.0f} MB resident")
+    report.say(f"ours, within a folder: p95 {percentile(narrow, 0.95):.1f} ms")
+    again = systems["nightschool"].call("search", queries=questions[-1:] * 2, k=8)["ms"]
+    report.say(f"ours, the same query again: {again[1]:.2f} ms")
+    report.at_most("search p95 in ms with embedding", percentile(took["nightschool"], 0.95),
+                   BOUND_MS, len(questions))  # fmt: skip
+
+
+def quality(home: Path, models: Path, rows: Any, questions: list[str], report: Report) -> None:
+    """What the short ways cost: the ten best against those of a look at everything."""
+    store = open_store(Home(home).database)
+    encoder = QuickMiniLM(models)
+    index = VectorIndex(store, Home(home).index, NAME, WIDTH)
+    ids = np.array(store.column("SELECT id FROM chunk ORDER BY id"))
+    near = words = 0
+    began = time.monotonic()
+    for text in questions:
+        vector = encoder.embed([text])[0]
         best = {int(ids[at]) for at in np.argsort(-(rows @ vector))[:10]}
-        right += len(best & {item for item, _ in index.search(vector, 10)})
-    report.at_least("recall@10 of the approximate index", right / 1000, 0.95, 100)
-    report.say(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB "
-               "(with the vectors that the bench itself holds)")  # fmt: skip
+        near += len(best & {item for item, _ in index.search(vector, 10)})
+        every = fulltext.match(store, lexical.expression(text), 10)
+        words += len({item for item, _ in every} & set(lexical.search(store, text, 10)))
+    report.say(f"compared with everything in {time.monotonic() - began:.0f} s")
+    asked = len(questions)
+    report.at_least("recall@10 of the vectors", near / asked / 10, 0.95, asked)
+    report.at_least("recall@10 of the full text", words / asked / 10, 0.95, asked)
     encoder.close()
+    store.close()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,14 @@ from bench_report import Report, arguments  # noqa: E402
 GOALS = {
     "G2_G3_G4_G6_G7_door": ("test_security_door.py", "test_guard.py"),
     "G5_nothing_leaves": ("test_security_egress.py",),
-    "G8_names_and_G1c_cancelling": ("test_mcp_material.py",),
-    "G9_answers_and_G11_prefill": ("test_harmless.py", "test_dialects.py"),
+    "G8_names": ("test_mcp_material.py", "test_security_paths.py"),
+    "G1b_G1c_streams": ("test_mcp_streams.py",),
+    "G9_answers_and_G11_prefill": (
+        "test_harmless.py",
+        "test_dialects.py",
+        "test_other_servers.py",
+        "test_grammar.py",
+    ),
     "G12_secrets_and_G14_files": ("test_security_data.py", "test_catalogue.py"),
 }
 EVERYTHING = """
@@ -34,12 +40,16 @@ with Nightschool(sys.argv[1]) as school:
     school.watch(copy_vault(Path(sys.argv[1]).parent))
     assert school.ask("When was the boiler serviced?").text
     assert school.search("boiler")
+    print(school.learn(minutes=float(sys.argv[2])).outcome)
 with service() as door:
     door.post("/ns/ask", {"question": "Hello", "mode": "raw"})
+    said = [{"role": "user", "content": "Hello http://away.example"}]
+    door.post("/v1/chat/completions", {"model": "nightschool", "messages": said})
     assert door.get("/v1/models")
+    assert door.request("POST", "/mcp", {"jsonrpc": "2.0", "method": "ping", "id": 1}).status
 print("done")
 """
-_CONNECT = re.compile(r"(?:connect|sendto)\(\d+, \{sa_family=AF_INET6?, (.*?)\}")
+_ADDRESS = re.compile(r"\{sa_family=AF_INET6?, (.*?)\}")
 
 
 def suite(report: Report) -> None:
@@ -56,8 +66,9 @@ def suite(report: Report) -> None:
         report.exactly(goal, float(failed.group(1)) if failed else float(not count), 0, count)
 
 
-def outside(report: Report) -> None:
-    """G5: everything once under strace, with no network but loopback."""
+def outside(report: Report, minutes: float) -> None:
+    """G5: reading, asking, a night of `minutes` and serving, with every call that names an address
+    seen by strace, in all processes."""
     strace = shutil.which("strace")
     if strace is None:
         report.say("strace is not installed: G5 cannot be measured here")
@@ -65,18 +76,20 @@ def outside(report: Report) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
         done = subprocess.run(
-            [strace, "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace),
-             sys.executable, "-c", EVERYTHING, str(Path(folder) / "home")],
+            [strace, "-f", "--seccomp-bpf", "-qq", "-o", str(trace),
+             "-e", "trace=connect,sendto,sendmsg,sendmmsg",
+             sys.executable, "-c", EVERYTHING, str(Path(folder) / "home"), str(minutes)],
             cwd=ROOT, capture_output=True, text=True, timeout=900,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
                  "HOME": folder},
         )  # fmt: skip
         assert "done" in done.stdout, done.stderr[-2000:]
-        calls = _CONNECT.findall(trace.read_text(errors="replace"))
+        calls = _ADDRESS.findall(trace.read_text(errors="replace"))
         away = [call for call in calls if "127.0.0.1" not in call and "::1" not in call]
         for call in away[:10]:
             report.say(call)
-        report.say(f"{len(calls)} connections, all of them to loopback unless shown")
+        report.say(f"the night: {done.stdout.split()[0]}; {len(calls)} addresses, all loopback "
+                   "unless shown")  # fmt: skip
         report.exactly("G5_outbound_attempts", len(away), 0, len(calls))
 
 
@@ -90,11 +103,14 @@ def guard(report: Report) -> None:
 
 
 def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--egress", action="store_true", help="only what leaves (G5)")
+    options = parser.parse_args()
     report = Report(options.quick)
-    suite(report)
-    outside(report)
-    if not options.quick:
+    if not options.egress:
+        suite(report)
+    outside(report, 0.2 if options.quick else 1.0)
+    if not options.quick and not options.egress:
         guard(report)
     report.finish()
 

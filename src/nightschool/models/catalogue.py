@@ -144,7 +144,7 @@ def resolve(home: Home, store: Store, name: str = "") -> ModelInfo:
     added: dict[str, Any] = state.get(store, _ADDED, {})
     if name in added:
         path = Path(added[name]["path"])
-        path = path if path.is_absolute() else home.root / path
+        path = path if path.is_absolute() else home.disk / path
         if not path.exists():
             raise ModelError(
                 f"The file of the model {name} is gone: {path}.",
@@ -195,7 +195,7 @@ def stamp(home: Home, store: Store, name: str = "") -> tuple[object, ...]:
     entry = state.get(store, _ADDED, {}).get(name)
     path = Path(entry["path"] if entry else name).expanduser()
     try:
-        found = (path if path.is_absolute() else home.root / path).stat()
+        found = (path if path.is_absolute() else home.disk / path).stat()
     except OSError:
         return (name, str(path))
     return (name, str(path), found.st_size, found.st_mtime_ns)
@@ -244,8 +244,8 @@ def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = F
     if copy:
         found = _copy(found, home.models / f"{chosen}.gguf")
     path = str(found)
-    if found.is_relative_to(home.root):  # so that a home on a stick can move
-        path = found.relative_to(home.root).as_posix()
+    if found.is_relative_to(home.disk):  # so that a home on a stick can move
+        path = found.relative_to(home.disk).as_posix()
     info = _info(store, chosen, found, licence=licence)
     with store.transaction():
         added = state.get(store, _ADDED, {})
@@ -265,7 +265,7 @@ def remove(home: Home, store: Store, name: str) -> None:
         if state.get(store, _CHOSEN, STARTER) == name:
             state.put(store, _CHOSEN, STARTER)
     if not path.is_absolute():
-        (home.root / path).unlink(missing_ok=True)
+        (home.disk / path).unlink(missing_ok=True)
 
 
 def ollama_blob(name: str) -> tuple[Path, str]:

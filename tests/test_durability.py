@@ -1,0 +1,473 @@
+"""Nothing that happens to the machine leaves a home in between: the short profile of the bench."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from command import nightschool
+from durable import clocks, crash, faults, made, ops, power, rollbacks, rot
+from durable.made import Place
+from nightschool.config import Forget
+from nightschool.errors import NightschoolError, Refused, StoreError, UsageError
+from nightschool.paths import Home
+from nightschool.registry import archive, forget, moving, pointer, rescue, versions
+from nightschool.registry.request import request
+from nightschool.store import db, documents, receipts, snapshot
+from nightschool.store import versions as rows
+from nightschool.store.db import open_store
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return made.make(tmp_path / "place")
+
+
+# -- backups ---------------------------------------------------------------------------------------
+
+
+def take(place: Place, reason: str = snapshot.DAILY, at: str = "2026") -> snapshot.Backup:
+    store = open_store(place.home.database)
+    try:
+        return snapshot.take(store.db.conn, place.home.backups, reason, at)
+    finally:
+        store.close()
+
+
+def test_backups_are_kept_by_number_whatever_their_dates_say(place: Place) -> None:
+    for at in ("2099", "1970", "2026", "2038", "2000"):
+        take(place, at=at)
+    kept = snapshot.listed(place.home.backups)
+    assert [item.sequence for item in kept] == [6, 5, 4]
+    assert [snapshot.about(item)["at"] for item in kept] == ["2000", "2038", "2026"]
+
+
+def test_backups_take_a_bounded_part_of_the_disk(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "FLOOR", 0)
+    monkeypatch.setattr(snapshot, "BUDGET", 1.5)
+    take(place)
+    assert len(snapshot.listed(place.home.backups)) == 1
+
+
+def test_a_damaged_database_is_not_backed_up_and_prunes_nothing(place: Place) -> None:
+    store = open_store(place.home.database)
+    with place.home.database.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(os.urandom(8 * 4096))
+    with pytest.raises(StoreError, match="doctor"):
+        snapshot.take(store.db.conn, place.home.backups, snapshot.DAILY, "2026")
+    store.close()
+    assert [snapshot.problem_of(item) for item in snapshot.listed(place.home.backups)] == [""]
+    assert [p.name for p in place.home.backups.glob(".*.tmp*")] == []
+
+
+def test_an_upgrade_takes_a_backup_first_and_is_all_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = made.old_schema(tmp_path / "old")
+
+    def fails(database: object) -> None:
+        raise StoreError("This step fails.", "")
+
+    real = db.MIGRATIONS
+    monkeypatch.setattr(db, "MIGRATIONS", (*real, fails))
+    with pytest.raises(StoreError, match="This step fails"):
+        open_store(old.home.database)
+    monkeypatch.setattr(db, "MIGRATIONS", real)
+    assert ops._migrated(old) == ""
+    kept = snapshot.listed(old.home.backups)
+    assert [(item.reason, snapshot.about(item)["schema"]) for item in kept] == [("upgrade", 3)]
+    store = open_store(old.home.database)
+    assert {item.path for item in documents.documents(store)} == set(made.FILES)
+
+
+def test_a_database_that_vanished_is_not_begun_anew_in_silence(place: Place) -> None:
+    place.home.database.unlink()
+    with pytest.raises(StoreError, match="doctor --repair"):
+        open_store(place.home.database)
+
+
+def test_the_daily_backup_waits_for_a_quiet_moment_and_for_something_new(place: Place) -> None:
+    from datetime import timedelta
+
+    from nightschool.daemon.backups import BETWEEN_S, FIRST_S, Backups
+
+    clock, store = made.clock(), open_store(place.home.database)
+    daily = Backups(store, place.home.backups, clock)
+
+    def later(seconds: float) -> None:
+        clock.at += timedelta(seconds=seconds)
+        clock.ticks += seconds
+
+    assert daily.look(idle=True) is None  # the machine has just started
+    later(FIRST_S)
+    assert daily.look(idle=False) is None
+    first = daily.look(idle=True)
+    assert first is not None
+    assert first.reason == "daily"
+    later(BETWEEN_S + 86_400)
+    assert daily.look(idle=True) is None  # nothing has changed
+    made.night(place.home, store, ["bikes.md"], "third")
+    later(BETWEEN_S)
+    assert daily.look(idle=True) is not None
+
+
+# -- doctor ----------------------------------------------------------------------------------------
+
+
+def test_doctor_is_green_in_a_fresh_home_and_names_and_mends_a_damaged_database(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    assert nightschool(home, "doctor", "--quick").code == 0
+    assert nightschool(home, "backup").code == 0
+    with (home / "nightschool.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(4096 * 4))
+    said = nightschool(home, "doctor", "--quick", "--json")
+    assert said.code == 1
+    red = [check for check in said.json["checks"] if not check["ok"]]
+    assert [check["name"] for check in red] == ["database", "records"]
+    assert red[0]["can_mend"]
+    damaged = (home / "nightschool.db").read_bytes()
+    mended = nightschool(home, "doctor", "--quick", "--repair")
+    assert mended.code == 0, mended.out
+    assert "Restored from backup 1" in mended.out
+    assert "Lost is" in mended.out
+    assert (home / "quarantine" / "000001" / "nightschool.db").read_bytes() == damaged
+    assert nightschool(home, "doctor", "--quick").code == 0
+
+
+def test_a_damaged_version_is_said_and_the_last_good_one_served(place: Place) -> None:
+    file = place.home.versions / "v2" / versions.ADAPTER
+    file.write_bytes(file.read_bytes()[:-1])
+    red = {check.name: check.found for check in rot.look(place) if not check.ok}
+    assert set(red) == {"version files", "served version"}
+    assert "version 2" in red["version files"]
+    rot.look(place, repair=True)
+    assert [check for check in rot.look(place) if not check.ok] == []
+    assert pointer.read(place.home).version == 1
+    assert (place.home.quarantine / "000001" / "v2" / versions.ADAPTER).exists()
+
+
+def test_rollback_passes_over_a_version_that_is_damaged(place: Place) -> None:
+    (place.home.versions / "v1" / versions.ADAPTER).unlink()
+    store = open_store(place.home.database)
+    assert versions.rollback(place.home, store).number == 0
+
+
+def test_rollback_after_a_forgetting_does_not_stay_where_it_is(place: Place) -> None:
+    store = open_store(place.home.database)
+    request(place.home, store, str(place.folder / "music.md"), Forget())
+    assert pointer.read(place.home).version == 1
+    assert versions.rollback(place.home, store).number == 0
+
+
+def test_a_rollback_that_was_cut_off_is_finished_by_the_next_start(place: Place) -> None:
+    store = open_store(place.home.database)
+    versions.rollback(place.home, store)
+    rows.set_status(store, 2, "promoted")  # as if it had been killed between the two
+    forget.settle(place.home, store)
+    found = rows.version(store, 2)
+    assert found is not None
+    assert found.status == "retired"
+
+
+@pytest.mark.parametrize("name", ["current.json", "forgotten.json"])
+def test_one_flipped_bit_in_a_pointer_is_noticed(place: Place, name: str) -> None:
+    store = open_store(place.home.database)
+    request(place.home, store, str(place.folder / "bikes.md"), Forget())
+    store.close()
+    file = place.home.root / name
+    file.write_bytes(file.read_bytes().replace(b"1", b"3", 1))
+    assert [check.name for check in rot.look(place) if not check.ok]
+    rot.look(place, repair=True)
+    assert not [check for check in rot.look(place) if not check.ok]
+
+
+def test_what_was_forgotten_stays_forgotten_when_an_older_backup_is_restored(place: Place) -> None:
+    store = open_store(place.home.database)
+    request(place.home, store, str(place.folder / "music.md"), Forget())
+    store.close()
+    rescue.database(place.home, "a test")  # the backup knows the file
+    store = made.recover(place.home)
+    found = documents.by_path(store, 1, "music.md")
+    assert found is not None
+    assert "forgotten" in found.reason
+    assert not documents.chunks_of(store, found.id)
+    assert receipts.kept_out(store, str(place.folder), "music.md")
+    blocked = rows.version(store, 2)
+    assert blocked is not None
+    assert blocked.status == "blocked"
+    assert pointer.read(place.home).version == 1
+
+
+def test_vacuum_leaves_no_byte_in_backups_or_quarantine(place: Place) -> None:
+    aside = rescue.aside(place.home, [], "a test")
+    (aside / "copy.db").write_bytes(place.home.database.read_bytes())
+    ops.forgetting(place)
+    ops.vacuum(place)
+    left = [
+        path.name
+        for path in place.home.root.rglob("*")
+        if path.is_file() and made.WORD.encode() in path.read_bytes()
+    ]
+    assert left == []
+    assert [snapshot.problem_of(item) for item in snapshot.listed(place.home.backups)] == [""]
+
+
+# -- export and import -----------------------------------------------------------------------------
+
+
+def exported(place: Place) -> Path:
+    ops.export(place)
+    return place.root / "out.tar"
+
+
+def test_export_and_import_carry_everything_to_another_home(place: Place, tmp_path: Path) -> None:
+    before = ops.known("export", place)
+    second = Home(tmp_path / "second").create()
+    done = moving.take_in(second, exported(place), mapped={str(tmp_path): "/elsewhere"})
+    assert done.versions == 2
+    store = made.recover(second)
+    after = made.facts(second, store)
+    assert {key: after[key] for key in after if key != "roots"} == {
+        key: before[key] for key in before if key != "roots"
+    }
+    assert made.broken(second, store) == ""
+    assert {root.path for root in documents.roots(store)} == {
+        "/elsewhere/place/watched", str(second.notes),
+    }  # fmt: skip
+    assert done.missing == ("/elsewhere/place/watched",)
+    assert second.config.read_text() == place.home.config.read_text()
+    assert not second.token.exists()
+
+
+def test_a_folder_that_is_not_on_the_new_computer_is_no_deletion(
+    place: Place, tmp_path: Path
+) -> None:
+    file = exported(place)
+    second = Place(tmp_path / "second")
+    moving.take_in(second.home.create(), file, mapped={str(place.folder): str(second.folder)})
+    for _ in range(2):
+        report = made.intake(second)
+        assert report.problems
+        assert report.deleted == 0
+        second.folder.mkdir(exist_ok=True)  # an empty folder in its place is no deletion either
+    store = open_store(second.home.database)
+    assert {item.path for item in documents.documents(store)} >= set(made.FILES)
+
+
+def test_a_home_in_use_is_replaced_only_by_force_and_moves_aside(
+    place: Place, tmp_path: Path
+) -> None:
+    file = exported(place)
+    other = made.make(tmp_path / "other")
+    mine = other.home.database.read_bytes()
+    with pytest.raises(Refused, match="not empty"):
+        moving.take_in(other.home, file)
+    assert other.home.database.read_bytes() == mine
+    done = moving.take_in(other.home, file, force=True)
+    assert Path(done.before, "nightschool.db").read_bytes() == mine
+    assert Path(done.before, "versions", "v2", versions.ADAPTER).exists()
+
+
+Members = list[tuple[str, bytes]]
+Change = Callable[[Members], None]
+
+
+def hostile(source: Path, target: Path, change: Change) -> Path:
+    """The same archive with other members; its list is left as it was unless `change` mends it."""
+    with tarfile.open(source) as tar:
+        members = [(item.name, tar.extractfile(item).read()) for item in tar]  # type: ignore[union-attr]
+    change(members)
+    with tarfile.open(target, "w") as tar:
+        for name, body in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            if body == b"LINK":
+                entry.type, entry.linkname, entry.size = tarfile.SYMTYPE, "/etc/passwd", 0
+            tar.addfile(entry, io.BytesIO(body))
+    return target
+
+
+def listing(change: Callable[[dict[str, object]], None]) -> Change:
+    def changed(members: Members) -> None:
+        told = json.loads(members[0][1])
+        change(told)
+        members[0] = (members[0][0], json.dumps(told).encode())
+
+    return changed
+
+
+def named(name: str) -> Change:
+    """A member under a bad name, which the list names too."""
+
+    def changed(members: Members) -> None:
+        told = json.loads(members[0][1])
+        item = next(item for item in told["files"] if item["name"] == "config.toml")
+        item["name"] = name
+        body = dict(members)["config.toml"]
+        members[:] = [(n if n != "config.toml" else name, b) for n, b in members]
+        assert (name, body) in members
+        members[0] = (members[0][0], json.dumps(told).encode())
+
+    return changed
+
+
+BAD: dict[str, Change] = {
+    "an absolute path": named("/tmp/nightschool-evil"),
+    "a path that climbs": named("versions/../../evil"),
+    "a file of no business": named("token"),
+    "a link": lambda members: members.insert(2, ("notes/link", b"LINK")),
+    "a file that is not listed": lambda members: members.append(("notes/extra.md", b"x")),
+    "a file twice": lambda members: members.append(members[-1]),
+    "a missing file": lambda members: members.pop(),
+    "a longer file": lambda members: members.__setitem__(-1, (members[-1][0], b"y" * 9999)),
+    "another content": lambda members: members.__setitem__(
+        1, (members[1][0], bytes(len(members[1][1])))
+    ),
+    "a newer schema": listing(lambda told: told.update(schema=999)),
+    "a newer format": listing(lambda told: told.update(format=2)),
+    "a list that is none": listing(lambda told: told.update(files="x")),
+    "no list": lambda members: members.pop(0),
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD))
+def test_a_hostile_archive_is_refused_and_changes_nothing(
+    place: Place, tmp_path: Path, what: str
+) -> None:
+    bad = hostile(exported(place), tmp_path / "bad.tar", BAD[what])
+    second = Home(tmp_path / "second").create()
+    before = sorted(path.name for path in second.root.rglob("*"))
+    with pytest.raises(Refused):
+        moving.take_in(second, bad)
+    assert sorted(path.name for path in second.root.rglob("*")) == before
+    assert not Path("/tmp/nightschool-evil").exists()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 700, 5000])
+def test_an_archive_that_is_cut_off_is_refused(place: Place, tmp_path: Path, cut: int) -> None:
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(exported(place).read_bytes()[:cut])
+    second = Home(tmp_path / "second").create()
+    with pytest.raises(Refused):
+        moving.take_in(second, bad)
+    assert not second.database.exists()
+
+
+def test_export_does_not_replace_a_file_and_import_names_a_missing_one(
+    place: Place, tmp_path: Path
+) -> None:
+    store = open_store(place.home.database)
+    target = tmp_path / "mine.tar"
+    target.write_text("mine")
+    with pytest.raises(UsageError, match="--force"):
+        archive.export(place.home, store, target)
+    assert target.read_text() == "mine"
+    with pytest.raises(UsageError, match="cannot be read"):
+        moving.take_in(Home(tmp_path / "second").create(), tmp_path / "none.tar")
+
+
+def test_a_sealed_export_opens_with_its_passphrase_alone(place: Place, tmp_path: Path) -> None:
+    store = open_store(place.home.database)
+    file = tmp_path / "sealed.tar"
+    with pytest.raises(Refused, match="fewer than 8"):
+        archive.export(place.home, store, file, passphrase="short")
+    assert not file.exists()
+    archive.export(place.home, store, file, passphrase="four words are long enough")
+    assert b"boiler" not in file.read_bytes()
+    second = Home(tmp_path / "second").create()
+    with pytest.raises(Refused, match="not the passphrase"):
+        moving.take_in(second, file, passphrase="four words are not enough")
+    assert not second.database.exists()
+    assert moving.take_in(second, file, passphrase="four words are long enough").versions == 2
+
+
+def test_the_command_exports_and_imports(tmp_path: Path) -> None:
+    file = tmp_path / "school.tar"
+    assert nightschool(tmp_path / "one", "export", str(file)).code == 0
+    said = nightschool(tmp_path / "two", "import", str(file), "--map", "/a=/b")
+    assert said.code == 0, said.error
+    assert nightschool(tmp_path / "two", "import", str(file), "--map", "ab").code == 2
+
+
+# -- the bench, in short ---------------------------------------------------------------------------
+
+
+needs_strace = pytest.mark.skipif(bool(crash.possible()), reason=crash.possible() or "-")
+
+
+@needs_strace
+def test_a_kill_at_a_system_call_leaves_the_old_or_the_new_state(tmp_path: Path) -> None:
+    found = crash.sweep("promote", tmp_path, every=14)
+    assert found.count >= 4
+    assert found.wrong == []
+
+
+@needs_strace
+def test_a_kill_finds_a_pointer_that_is_written_in_place(tmp_path: Path) -> None:
+    place = ops.prepare("rollback", tmp_path / "rollback")
+    kept, old, new = crash.states("rollback", place)
+    found = [
+        crash.one("rollback", place, kept, "write", n, (old, new), "write-in-place")[1]
+        for n in (1, 2)
+    ]
+    assert any("pointer" in wrong or "damaged" in wrong for wrong in found), found
+
+
+@needs_strace
+def test_lost_power_leaves_what_was_acknowledged(tmp_path: Path) -> None:
+    tried, wrong = power.sweep("promote", tmp_path, 12, seed=1)
+    assert tried >= 12
+    assert wrong == []
+    _, noticed = power.sweep("promote", tmp_path / "broken", 24, seed=1, defect="no-fsync")
+    assert noticed
+
+
+@needs_strace
+def test_a_failed_fsync_is_a_failure(tmp_path: Path) -> None:
+    place = ops.prepare("rollback", tmp_path / "rollback")
+    log = tmp_path / "log.txt"
+    code, said, _ = faults.run("rollback", place, "fsync", "EIO", "1", log)
+    assert code == 1
+    assert "Traceback" not in said
+    assert faults.retried(log.read_text().splitlines()) == ""
+    assert pointer.read(place.home).version == 2
+
+
+def test_rot_is_named_and_mended(tmp_path: Path) -> None:
+    found = rot.sweep(tmp_path, 12, seed=7)
+    assert found.mattered >= 3
+    assert found.wrong == []
+
+
+def test_random_rollbacks_serve_only_what_passed(tmp_path: Path) -> None:
+    found = rollbacks.sweep(tmp_path, 12, seed=100)
+    assert found.wrong == []
+    assert found.kills
+    assert found.slowest_s < 5
+
+
+def test_a_clock_that_jumps_makes_no_storm_and_prunes_nothing_wrongly(tmp_path: Path) -> None:
+    assert clocks.sweep(tmp_path, 4, restarts=1).wrong == []
+
+
+def test_the_gate_that_is_left_out_is_noticed(tmp_path: Path) -> None:
+    with rollbacks.no_gate():
+        assert rollbacks.sweep(tmp_path, 12, seed=28).wrong
+
+
+def test_every_error_of_a_home_is_one_of_ours(place: Place) -> None:
+    place.home.pointer.write_text("[]")
+    with pytest.raises(NightschoolError):
+        pointer.read(place.home)
