@@ -187,13 +187,13 @@ def test_a_clock_set_back_a_day_keeps_nothing_waiting(tmp_path: Path) -> None:
         door.watch(folder)
         before = door.status()["watching"]["last_compared_at"]
         moved.write_text("-24")
-        until(lambda: "set back by 86" in door.log(), 20, "the jump is seen")
+        until(lambda: "set back by 24 h" in door.log(), 20, "the jump is seen")
         until(lambda: door.status()["watching"]["last_compared_at"] < before, 20, "compared again")
         _note(folder, "b.md", "The otter lives under Sallow Bridge.\n")
         until(lambda: _found(door, "otter"), 20, "a saved file is found as ever")
         assert "Only about" in door.status()["night"]["reason"]
         moved.write_text("0")
-        until(lambda: "slept for about 86" in door.log(), 20, "the way back is seen")
+        until(lambda: "slept for about 24 h" in door.log(), 20, "the way back is seen")
         assert door.status()["state"] == "ready"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import sqlite3
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +158,30 @@ def test_a_damaged_version_is_said_and_the_last_good_one_served(place: Place) ->
     assert [check for check in rot.look(place) if not check.ok] == []
     assert pointer.read(place.home).version == 1
     assert (place.home.quarantine / "000001" / "v2" / versions.ADAPTER).exists()
+
+
+@pytest.mark.parametrize(
+    ("wound", "name"),
+    [
+        ("UPDATE pair SET fact='boilfr' WHERE id=1", "records"),
+        ("UPDATE version SET scale=0.8 WHERE number=1", "records"),
+        ("UPDATE vector SET data=zeroblob(16) WHERE chunk_id=1", "vectors"),
+        ("INSERT INTO pair_chunk VALUES(1, 999)", "database"),
+        ("UPDATE sqlite_master SET type='taBle' WHERE name='pair'", "database"),
+    ],
+)
+def test_what_sqlite_passes_over_is_named_and_mended(place: Place, wound: str, name: str) -> None:
+    with contextlib.closing(sqlite3.connect(place.home.database)) as raw:
+        before = raw.execute("SELECT * FROM pair ORDER BY id").fetchall()
+        raw.execute("PRAGMA writable_schema=ON")
+        raw.execute(wound)
+        raw.commit()
+    assert name in [check.name for check in rot.look(place) if not check.ok]
+    rot.look(place, repair=True)
+    assert [check for check in rot.look(place) if not check.ok] == []
+    with contextlib.closing(sqlite3.connect(place.home.database)) as raw:
+        after = raw.execute("SELECT fact FROM pair ORDER BY id").fetchall()
+    assert {row[0] for row in after} <= {row[5] for row in before}
 
 
 def test_rollback_passes_over_a_version_that_is_damaged(place: Place) -> None:

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,15 @@ def test_a_wrong_passphrase_is_one_line_exit_3_and_touches_nothing(sealed: Path)
     assert said.returncode == 3
     assert len(said.stderr.splitlines()) == 1
     assert everything(sealed) == before
+    assert not stick(sealed).host.exists()
+
+
+def test_two_commands_at_once_wait_for_each_other(sealed: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        said = list(
+            both.map(lambda _: run(sealed, "versions", NIGHTSCHOOL_PASSPHRASE=PASSPHRASE), range(2))
+        )
+    assert [one.returncode for one in said] == [0, 0], [one.stderr for one in said]
     assert not stick(sealed).host.exists()
 
 

@@ -21,12 +21,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, config, examples  # noqa: E402
-from nightschool.exams import POLICY  # noqa: E402
 from nightschool.engine import llama  # noqa: E402
 from nightschool.engine.examinee import Examinee, Remembered  # noqa: E402
 from nightschool.engine.runtime import Runtime  # noqa: E402
 from nightschool.evaluate import power, probes  # noqa: E402
 from nightschool.evaluate.gate import Sheet, judge  # noqa: E402
+from nightschool.exams import POLICY  # noqa: E402
 from nightschool.pairs import synthesize  # noqa: E402
 from nightschool.pairs.rules import RuleWriter  # noqa: E402
 from nightschool.paths import Home  # noqa: E402

@@ -123,6 +123,7 @@ def _probe(report: Report, door: Service, quick: bool) -> None:
                         extra_body={"nightschool": {"marks": False}},
                     )  # fmt: skip
                     row[family] = row.get(family, 0) + hit(done.choices[0].message.content or "")
+            report.say(f"{family}: {[hits[model][family] for model in MODELS]} of {len(probes)}")
         begun = 0
         for model in MODELS:
             try:

@@ -1,6 +1,8 @@
 """The security goals in one run: the suite's own tests, the guard from outside, and no way out.
 
-python tests/bench/security.py [--quick]     --quick leaves the guard's socket run out
+python tests/bench/security.py [--quick] [--egress]
+
+--quick leaves out the guard's socket run and the night under strace (minutes on a busy machine).
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ with Nightschool(sys.argv[1]) as school:
     school.watch(copy_vault(Path(sys.argv[1]).parent))
     assert school.ask("When was the boiler serviced?").text
     assert school.search("boiler")
-    print(school.learn(minutes=float(sys.argv[2])).outcome)
+    minutes = float(sys.argv[2])
+    print(school.learn(minutes=minutes).outcome if minutes else "left-out")
 with service() as door:
     door.post("/ns/ask", {"question": "Hello", "mode": "raw"})
     said = [{"role": "user", "content": "Hello http://away.example"}]
@@ -109,7 +112,7 @@ def main() -> None:
     report = Report(options.quick)
     if not options.egress:
         suite(report)
-    outside(report, 0.2 if options.quick else 1.0)
+    outside(report, 0.0 if options.quick else 0.5)
     if not options.quick and not options.egress:
         guard(report)
     report.finish()

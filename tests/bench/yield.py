@@ -44,7 +44,7 @@ from service_harness import Service, service, until  # noqa: E402
 
 SPEED = 1000.0
 """Schedule seconds a real second: the five minutes of rest after a return take 0.3 s."""
-HERE, SEEN = "BENCH_HERE", "BENCH_SEEN"
+HERE, SEEN, SHARED = "BENCH_HERE", "BENCH_SEEN", "BENCH_SHARED"
 FOLDERS = ("House", "Garden", "Meetings", "Health", "People", "Recipes")
 """Parts of the example vault: enough practice for a hundred returns. `--quick` takes the first."""
 EARLY = ("", "starting", "questions", "checking answers", "distractors", "the base rehearses",
@@ -90,7 +90,7 @@ def daemon() -> None:
     home = paths.home().create()
     logs.configure(home.logs)
     here, seen = Path(os.environ[HERE]), Path(os.environ[SEEN])
-    made = Daemon(
+    made = (neighbour(Daemon) if os.environ.get(SHARED) else Daemon)(
         home, config.load(home.config), clock=FastClock(), pulse_s=0.1,
         idle=lambda: 0.0 if here.exists() else 7200.0,
     )  # fmt: skip
@@ -112,6 +112,18 @@ def daemon() -> None:
 
     threading.Thread(target=note, daemon=True).start()
     made.run()
+
+
+def neighbour(daemon: type) -> type:
+    """A service whose learner is no background work: on a machine that others keep busy it would
+    come to no end, as it should, and nothing could be seen."""
+
+    class Neighbour(daemon):  # type: ignore[misc]
+        def _make_children(self) -> None:
+            super()._make_children()
+            self._learner.nice = 0
+
+    return Neighbour
 
 
 @dataclass
@@ -233,13 +245,19 @@ def answers(school: School, count: int) -> list[float]:
     return found
 
 
-def yielding(report: Report, folder: Path) -> None:
+def yielding(report: Report, folder: Path, shared: bool) -> None:
     vault = folder / "vault"
     for name in FOLDERS[:1] if report.quick else FOLDERS:
         shutil.copytree(examples.vault_dir() / name, vault / name)
     here, seen = folder / "here", folder / "seen"
     here.touch()
-    environment = {**SETTINGS, HERE: str(here), SEEN: str(seen), "BENCH_DAEMON": "1"}
+    environment = {
+        **SETTINGS,
+        HERE: str(here),
+        SEEN: str(seen),
+        SHARED: "1" if shared else "",
+        "BENCH_DAEMON": "1",
+    }
     with service(environment=environment, arguments=(str(Path(__file__)),)) as door:
         school = School(door, here, seen)
         door.watch(vault, timeout=180)
@@ -256,8 +274,9 @@ def yielding(report: Report, folder: Path) -> None:
         bound = 2 * percentile(alone, 0.95)
         report.say(f"an answer takes {percentile(alone, 0.95):.3f} s (p95), while it learns "
                    f"{percentile(beside, 0.95):.3f} s")  # fmt: skip
-        report.at_most("answer_s_while_learning_p95_of_2x_idle", percentile(beside, 0.95), bound,
-                       asked)  # fmt: skip
+        if not shared:
+            name = "answer_s_while_learning_p95_of_2x_idle"
+            report.at_most(name, percentile(beside, 0.95), bound, asked)
         began = time.monotonic()
         found = returns(report, school, 10 if report.quick else 100)
         report.say(f"{len(found)} returns in {time.monotonic() - began:.0f} s, at: "
@@ -380,13 +399,20 @@ def _alive(pid: int) -> bool:
 
 
 def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument(
+        "--shared",
+        action="store_true",
+        help="the machine is busy with other work: "
+        "the learner is no background work, and answers beside it are not judged",
+    )
+    options = parser.parse_args()
     report = Report(options.quick)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         half_hours(report, folder)
         hanging(report, folder)
-        yielding(report, folder)
+        yielding(report, folder, options.shared)
     report.finish()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +115,8 @@ OPS: dict[str, Callable[[Place], None]] = {
 
 
 def prepare(name: str, root: Path) -> Place:
-    """A place in which the operation has something to do."""
+    """A place in which the operation has something to do, made anew."""
+    shutil.rmtree(root, ignore_errors=True)
     if name == "migrate":
         return made.old_schema(root)
     place = made.make(root)

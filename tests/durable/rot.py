@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ class Door(Nightschool):
 
 
 def prepare(root: Path) -> Place:
-    """A home with one of everything, closed."""
+    """A home with one of everything, closed, made anew."""
+    shutil.rmtree(root, ignore_errors=True)
     place = made.make(root)
     home = place.home
     store = open_store(home.database)

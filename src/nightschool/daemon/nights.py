@@ -237,7 +237,8 @@ class Nights:
         self._task = asyncio.get_running_loop().create_task(
             self._night(by, dry_run, dict(wishes or {}))
         )
-        _LOG.info("A night starts (by %s).", by)
+        if by != "schedule":  # which has said why
+            _LOG.info("A night starts (by %s).", by)
         return dict(self.progress)
 
     async def _night(self, by: str, dry_run: bool, wishes: dict[str, Any]) -> None:
@@ -271,7 +272,11 @@ class Nights:
         night["ended_at"] = iso(self.clock.now())
         if not dry_run:
             await asyncio.to_thread(schedule.record_night, self.store, night, failed=failed)
-        _LOG.info("The night ended: %s. %s", night["outcome"], night.get("message", ""))
+        if self._yielding:  # which has said why
+            _LOG.info("The learner has ended; what the night has done is kept.")
+        else:
+            outcome = night["outcome"].replace("_", " ")
+            _LOG.info("The night ended: %s. %s", outcome, night.get("message", ""))
         self.forget_material()
         await asyncio.to_thread(self._end_learner)
         self.on_end()

@@ -18,6 +18,7 @@ from typing import Any
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from nightschool.clock import Clock
+from nightschool.daemon.schedule import span
 
 PULSE_S = 30.0
 """Seconds between two looks at the clocks and the roots: two wake-ups a minute."""
@@ -100,9 +101,9 @@ class Timers:
 
     def _jumped(self, ahead: float, late: float) -> None:
         if ahead < -JUMP_S:
-            _LOG.warning("The clock was set back by %.0f s; timers are planned anew.", -ahead)
+            _LOG.warning("The clock was set back by %s; timers are planned anew.", span(-ahead))
         else:
-            _LOG.info("The machine slept for about %.0f s.", max(ahead, late))
+            _LOG.info("The machine slept for about %s.", span(max(ahead, late)))
         self.woke()
         self._scheduler.reschedule_job(RECONCILE, trigger="interval", seconds=self.reconcile_s)
         self.compare_all("the machine slept or the clock was set")

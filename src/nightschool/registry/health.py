@@ -55,7 +55,8 @@ def sound_database(home: Home) -> Finding:
 
 def _mend_database(home: Home, why: str) -> str:
     """What is made from the rest is made again; only what cannot be is taken from a backup."""
-    if said := database.mend_derived(home.database):
+    said = database.mend_derived(home.database)
+    if said and not database.damage(home.database):
         return said
     return rescue.database(home, why)
 

@@ -47,7 +47,9 @@ RULES = (
         "AND a.status=b.status AND a.sha256<>''",
     ),
     _Rule(
-        "pair", "id", ("question", "answer", "evidence", "split", "kind"),
+        "pair", "id",
+        ("kind", "question", "answer", "evidence", "fact", "phrasing", "split", "context", "writer",
+         "document_id"),
         "a.status='auto' AND b.status='auto'",
     ),
     _Rule(
@@ -58,7 +60,7 @@ RULES = (
     _Rule("receipt", "id", ("at", "kind", "target", "body")),
 )  # fmt: skip
 """What is written once. Titles and paths may change, and reviewed pairs, so they are not here."""
-READ_AGAIN = ("chunk", "document", "pair")
+READ_AGAIN = ("chunk", "document")
 """Damage here is mended by reading the file again: the truth lies in the user's folder."""
 
 
@@ -69,6 +71,8 @@ def damage(database: Path) -> str:
     try:
         with contextlib.closing(driver.connect(database, timeout=15.0)) as connection:
             names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+            if odd := snapshot.odd_entry(connection):
+                return odd
             missing = [name for name in TABLES if name not in names]
             if names and missing:
                 return f"its table {missing[0]} is missing"

@@ -125,7 +125,7 @@ def write(connection: sqlite3.Connection, target: Path, about: dict[str, object]
                 "ON CONFLICT(key) DO UPDATE SET value=excluded.value",
                 (json.dumps(about),),
             )
-            problem = unsound(copy)
+            problem = odd_entry(connection) or unsound(copy)
     except driver.operational() as error:
         raise StoreError(
             f"The database could not be copied to {target.parent}: {error}.",
@@ -219,6 +219,15 @@ def unsound(connection: sqlite3.Connection) -> str:
         return "; ".join(" ".join(line.split()) for line in found)
     dangling = connection.execute("PRAGMA foreign_key_check").fetchone()
     return f"a row of {dangling[0]} names one of {dangling[2]} that is gone" if dangling else ""
+
+
+def odd_entry(connection: sqlite3.Connection) -> str:
+    """Whether the list of tables holds something that is none: SQLite goes on with it, but a copy
+    would leave that table out."""
+    row = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index', 'trigger', 'view')"
+    ).fetchone()
+    return f"its list of tables is damaged at {row[0]}" if row else ""
 
 
 def _need_room(connection: sqlite3.Connection, folder: Path) -> None:

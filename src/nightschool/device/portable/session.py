@@ -1,7 +1,7 @@
 """One stay of a stick on a host: what it may use, the command it runs, and leaving no trace.
 
-The command runs as a child, so that this process can clean up after it however it ends. Several
-sessions of one stick share the folder on the host; the last one removes it.
+The command runs as a child, so that this process can clean up after it however it ends. While a
+service runs from the stick, commands join its session; else they wait for each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +37,8 @@ LOOK_S = 1.0
 GRACE_S = 8.0
 """What the command gets to end once the stick is gone."""
 JOINED_S = 20.0
-"""How long the first session waits for others of this stick."""
+"""How long sessions of one stick wait for each other."""
+LOCK = ".session.lock"
 PULLED = 75
 """Exit code after the stick was pulled out (EX_TEMPFAIL)."""
 _MEMORY = Path("/dev/shm")
@@ -92,35 +92,59 @@ def run(
 
 @contextlib.contextmanager
 def _on_host(place: Stick) -> Iterator[bool]:
-    """Our folder on the host; whether this session is the first one (and tidies up)."""
+    """Our folder on the host; whether this session tidies up, or only joins a running service."""
+    lock = FileLock(place.disk / LOCK, mode=0o600)
+    if not _first(place, lock):
+        with FileLock(place.host / f"joined-{os.getpid()}.lock", mode=0o600):
+            yield False
+        return
     host = place.host
     try:
-        host.mkdir(mode=0o700, exist_ok=True)
-        found = host.lstat()
-        if not stat.S_ISDIR(found.st_mode) or (
-            os.name == "posix" and (found.st_uid != os.getuid() or found.st_mode & 0o077)
-        ):
-            raise Refused(f"{host} is not a folder of yours alone.", "Remove it and start again.")
-        lock = FileLock(host / "session.lock", mode=0o600)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            with FileLock(host / f"joined-{os.getpid()}.lock", mode=0o600):
-                yield False
-            return
-    except OSError as error:
-        raise of_disk(error) or StoreError(
-            f"{host} cannot be used: {error.strerror or error}.", "Free some space there."
-        ) from error
-    try:
+        _make(host)
         yield True
     finally:
         for joined in host.glob("joined-*.lock"):  # they use what is about to go
             with contextlib.suppress(Timeout):
                 FileLock(joined, mode=0o600).acquire(timeout=JOINED_S)
-        lock.release()
         shutil.rmtree(host, ignore_errors=True)
         shutil.rmtree(opened(place), ignore_errors=True)
+        with contextlib.suppress(OSError):  # the stick is gone, and its locks with it
+            lock.release()
+
+
+def _first(place: Stick, lock: FileLock) -> bool:
+    """Take the stick for this session; False when a service has it, which commands go through.
+
+    Raises Refused when another command keeps it.
+    """
+    deadline = time.monotonic() + JOINED_S
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            return True
+        except Timeout:
+            if Home(place.data).runtime.exists():
+                return False
+        except OSError as error:
+            raise StoreError(
+                f"{lock.lock_file} cannot be locked: {error.strerror or error}.",
+                "Mount the stick so that you may write to it.",
+            ) from error
+        if time.monotonic() > deadline:
+            raise Refused("Another command is at work on this stick.", "Wait until it is done.")
+        time.sleep(0.1)
+
+
+def _make(host: Path) -> None:
+    """A folder of this user alone; what a killed session left there is cleared."""
+    try:
+        shutil.rmtree(host, ignore_errors=True)
+        host.mkdir(mode=0o700)
+    except OSError as error:
+        raise of_disk(error) or StoreError(
+            f"{host} cannot be made: {error.strerror or error}.",
+            "Remove it, or free some space there, and start again.",
+        ) from error
 
 
 def opened(place: Stick) -> Path:
@@ -149,7 +173,7 @@ def _opened(place: Stick, keys: vault.Keys, alone: bool) -> Home:
 
 
 def _writable(place: Stick) -> None:
-    probe = place.data / ".probe"
+    probe = place.data / f".probe-{os.getpid()}"
     try:
         place.data.mkdir(exist_ok=True)
         probe.write_bytes(b"\0" * 65_536)
