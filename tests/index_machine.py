@@ -251,8 +251,9 @@ class Machine(RuleBasedStateMachine):
     def _on_disk(self) -> list[tuple[str, Path]]:
         """`(stored path, file)` of all that ought to be known, by rules of our own."""
         patterns = self.folder / ".nightschoolignore"
-        lines = patterns.read_text().split() if patterns.exists() else []
-        ignored = {name for line in lines for name in PATTERNS[line]}
+        own = patterns.is_file() and not patterns.is_symlink()  # a link's lines are not obeyed
+        lines = patterns.read_text().split() if own else []
+        ignored = {name for line in lines for name in PATTERNS.get(line, ())}
         made: dict[str, Path] = {}
         for folder, folders, files in os.walk(self.folder):
             here = Path(folder)

@@ -37,7 +37,9 @@ def parse(data: bytes, path: str) -> tuple[list[Block], str, str]:
 
 def _separator(sample: str) -> str:
     """The one that cuts the first lines into the same number of cells, the most of them."""
-    lines = [line for line in sample.split("\n")[:-1] if line.strip()][:20] or [sample]
+    # The last line may be cut; a lone carriage return ends a line, too.
+    lines = [line for line in sample.splitlines()[:-1] if line.strip()][:20]
+    lines = lines or sample.splitlines() or [""]
     scores: list[tuple[bool, int, str]] = []
     for one in SEPARATORS:
         widths = [len(row) for row in csv.reader(lines, delimiter=one)]
