@@ -21,6 +21,7 @@ from nightschool.device.portable.copying import Plan
 from nightschool.errors import NightschoolError, Refused, StoreError, UsageError, of_disk
 from nightschool.paths import MARKER, Home
 from nightschool.ports import Progress, silent
+from nightschool.store import atomic
 
 MANIFEST = "manifest.json"
 FILES = Path(__file__).parent / "files"
@@ -188,8 +189,7 @@ def _mark(folder: Path, plan: Plan, facts: dict[str, str], *, encrypted: bool) -
         sink.write(json.dumps(mark, indent=1))
         sink.flush()
         os.fsync(sink.fileno())
-    if hasattr(os, "sync"):
-        os.sync()
+    atomic.sync_disk(folder)
 
 
 def _undo(folder: Path, there: bool) -> None:

@@ -29,7 +29,7 @@ from nightschool.paths import (
     interpreter,
     stick,
 )
-from nightschool.store import places
+from nightschool.store import atomic, places
 from nightschool.store.db import open_store
 
 LOOK_S = 1.0
@@ -210,8 +210,7 @@ def _leave(place: Stick, home: Home, keys: vault.Keys | None) -> None:
             os.fsync(sink.fileno())
     for kept in (home.lock, home.learning):
         kept.unlink(missing_ok=True)
-    if hasattr(os, "sync"):
-        os.sync()
+    atomic.sync_disk(place.disk)
 
 
 # -- the command -----------------------------------------------------------------------------------
