@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from nightschool.cli.door import school
 from nightschool.cli.progress import Bar
 from nightschool.cli.show import say, table
 from nightschool.errors import NotFound
+
+if TYPE_CHECKING:
+    from nightschool.api import Nightschool
 
 group = typer.Typer(help="Measure parts of the system on real data.", no_args_is_help=False)
 RETRIEVAL = "nightschool.lab.retrieval"
@@ -28,6 +31,24 @@ def register(app: typer.Typer) -> None:
 def _group(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+def _measured(
+    door: Nightschool, module: str, op: str, params: dict[str, Any], bar: Bar
+) -> dict[str, Any]:
+    """What a benchmark of the lab found, run in a child of its own. Raises ChildError."""
+    child = Child(module, [str(door.home.root)], log=door.home.logs / "eval.log")
+    found: dict[str, Any] = {}
+    try:
+        child.wait_ready()
+        for message in child.stream(op, params):
+            event = message.get("event") or {}
+            if "stage" in event:
+                bar(str(event["stage"]), int(event["done"]), int(event["total"]))
+            found = message.get("result", found)
+    finally:
+        child.stop()
+    return found
 
 
 @group.command("retrieval")
@@ -52,17 +73,7 @@ def retrieval(
         name = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:12]
         place = work or door.home.root / "eval" / f"retrieval-{name}"
         params = {"dataset": str(dataset.resolve()), "work": str(place), "split": split}
-        child = Child(RETRIEVAL, [str(door.home.root)], log=door.home.logs / "eval.log")
-        found: dict[str, Any] = {}
-        try:
-            child.wait_ready()
-            for message in child.stream("retrieval", params):
-                event = message.get("event") or {}
-                if "stage" in event:
-                    bar(str(event["stage"]), int(event["done"]), int(event["total"]))
-                found = message.get("result", found)
-        finally:
-            child.stop()
+        found = _measured(door, RETRIEVAL, "retrieval", params, bar)
     systems = found["systems"]
     metrics = list(next(iter(systems.values())))
     table(
@@ -96,17 +107,7 @@ def safety(
     """
     params = {"version": version, "quick": quick, "teach": teach}
     with school(context) as door, Bar() as bar:
-        child = Child(SAFETY, [str(door.home.root)], log=door.home.logs / "eval.log")
-        found: dict[str, Any] = {}
-        try:
-            child.wait_ready()
-            for message in child.stream("safety", params):
-                event = message.get("event") or {}
-                if "stage" in event:
-                    bar(str(event["stage"]), int(event["done"]), int(event["total"]))
-                found = message.get("result", found)
-        finally:
-            child.stop()
+        found = _measured(door, SAFETY, "safety", params, bar)
     table(
         ("of these", "base", f"v{found['version']}", "n"),
         [(one["area"], f"{one['base']:.0%}", f"{one['version']:.0%}", str(one["n"]))
