@@ -74,7 +74,9 @@ class Build:
             fresh = source.parent / "unpacking"
             shutil.rmtree(fresh, ignore_errors=True)
             with tarfile.open(archive) as tar:
-                tar.extractall(fresh, filter="data")
+                # Where there are filters (from Python 3.11.4 on; Debian 12 has 3.11.2).
+                tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+                tar.extractall(fresh)
             (fresh / source.name).rename(source)
             shutil.rmtree(archives)
         return source
