@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service_harness import free_port, until
+from local_server import answering
+from service_harness import free_port
 
 START_S = 120.0
 SERVE = """
@@ -85,25 +86,6 @@ def llama_server(path: Path, *, context: int, threads: int, extra: bool) -> Iter
          "--n_threads", str(threads), "--n_threads_batch", str(threads), "--verbose", "false"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-
-    def answers() -> bool:
-        assert process.poll() is None, f"llama_cpp.server ended ({process.returncode})"
-        probe = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            probe.request("GET", "/v1/models")
-            return probe.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            probe.close()
-
-    try:
-        until(answers, START_S, "llama_cpp.server answers", 0.1)
+    name = "llama_cpp.server"
+    with answering(process, port, "/v1/models", seconds=START_S, name=name):
         yield port
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)

@@ -9,17 +9,15 @@ import asyncio
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
-
+from local_server import opened
 from nightschool.serve import app
 from nightschool.serve.credentials import Keyring, Throttle
-from service_harness import free_port, until
+from service_harness import free_port
 
 TOKEN = "s" * 43
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
@@ -71,15 +69,8 @@ def slow_door(slow: Slow) -> Iterator[int]:
         health=lambda: {"status": "ready"},
         body_limit=1 << 20,
     )
-    server = uvicorn.Server(uvicorn.Config(door.app, port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started, 20, "the door is open")
+    with opened(door.app, port):
         yield port
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @dataclass

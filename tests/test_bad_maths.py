@@ -7,12 +7,11 @@ and schedule are the real ones, on the shipped model.
 from __future__ import annotations
 
 import copy
-import functools
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,29 +31,23 @@ from nightschool.daemon.schedule import Facts, decide
 from nightschool.errors import ChildError, TrainError
 from nightschool.evaluate import gate
 from nightschool.evaluate.gate import Policy, Sheet, judge
-from nightschool.models.base import TorchBase, load_torch
+from nightschool.models.base import TorchBase
 from nightschool.paths import Home
 from nightschool.records import Outcome, Plan, Verdict
 from nightschool.registry import pointer
 from nightschool.store import runs
-from nightschool.store.db import Store, open_store
+from nightschool.store.db import Store
 from nightschool.store.schedule import Material
 from nightschool.train import export, loop
 from nightschool.train.batches import Schedule
 from nightschool.train.items import chat_item
 from nightschool.train.recipes import recipe
+from tiny_night import loaded
 
-STARTER = Path(__file__).parents[1] / "src/nightschool/models/box/starter.gguf"
 PLAN = Plan(passes=6, batch_size=2, replay=0.0, budget_s=1000.0, rank=4, alpha=8)
 STEPS = 6
 BASE = "base"
 BAD = (math.nan, math.inf, -math.inf)
-
-
-@functools.cache
-def loaded() -> TorchBase:
-    torch.set_num_threads(1)
-    return load_torch(STARTER, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +60,6 @@ def schedule(base: TorchBase) -> Schedule:
     asked = (("Where is the key?", "under the pot"), ("Who has the map?", "Hedda"))
     items = [chat_item(base, question, answer, "fact", 100) for question, answer in asked]
     return Schedule(tuple(i for i in items if i is not None), (), 2, 0.0, 1)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    made = open_store(home.database)
-    yield made
-    made.close()
 
 
 def model() -> Any:

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,18 +24,6 @@ from nightschool.paths import Home
 from nightschool.store.db import Store, open_store
 
 STARTER = BOX / "starter.gguf"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    store = open_store(home.database)
-    yield store
-    store.close()
 
 
 @pytest.fixture

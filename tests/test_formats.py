@@ -6,7 +6,6 @@ import io
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ def places(reading: Reading) -> list[str]:
 
 def text(reading: Reading) -> str:
     return "\n\n".join(chunk.text for chunk in reading.chunks)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("log") / "sandbox.log", timeout_s=10.0) as made:
-        yield made
 
 
 # -- what is read, and where it stands -----------------------------------------------------------

@@ -31,18 +31,6 @@ NOTES = {
 }
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickMiniLM]:
-    made = QuickMiniLM(tmp_path_factory.mktemp("models"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
 @pytest.fixture
 def store(home: Home) -> Iterator[Store]:
     made = open_store(home.database)

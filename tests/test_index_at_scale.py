@@ -25,11 +25,6 @@ WIDTH = 16
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
 def store(home: Home) -> Iterator[Store]:
     made = open_store(home.database)
     documents.add_root(made, "/notes")

@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,25 +29,6 @@ from nightschool.store.db import Store, open_store
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "nightschool" / "examples" / "vault"
 CONFIG = Config()
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickMiniLM]:
-    made = QuickMiniLM(tmp_path_factory.mktemp("models"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    made = open_store(home.database)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,7 @@ from nightschool.sources import kinds
 from nightschool.sources.reconcile import reconcile
 from nightschool.sources.watch import Watch
 from nightschool.store import documents, foreign
-from nightschool.store.db import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = open_store(tmp_path / "home" / "nightschool.db")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("log") / "sandbox.log", timeout_s=10.0) as made:
-        yield made
+from nightschool.store.db import Store
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> Path:

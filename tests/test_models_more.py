@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,23 +21,11 @@ from nightschool.models.change import between
 from nightschool.paths import Home
 from nightschool.records import Version
 from nightschool.store import versions as rows
-from nightschool.store.db import Store, open_store
+from nightschool.store.db import Store
 
 STARTER = BOX / "starter.gguf"
 BYTES = STARTER.read_bytes()
 SHA = hashlib.sha256(BYTES).hexdigest()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    store = open_store(home.database)
-    yield store
-    store.close()
 
 
 class _Hub(BaseHTTPRequestHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from nightschool.intake import run_intake
 from nightschool.paths import Home
 from nightschool.records import Document, FileStatus
 from nightschool.store import documents
-from nightschool.store.db import Store, open_store
+from nightschool.store.db import Store
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX names")
 NAMES = (
@@ -23,19 +22,6 @@ NAMES = (
     "\u202egpj.md", "\udcff\udcfe.md", "%2e%2e%2fetc.md", "C:\\notes.md", "x" * 250 + ".md",
     "'; DROP TABLE chunk; --.md", "{{7*7}}.md", " .md", "-rf.md", "con.md",
 )  # fmt: skip
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = open_store(tmp_path / "home" / "nightschool.db")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("log") / "sandbox.log", timeout_s=10.0) as made:
-        yield made
 
 
 def taken_in(store: Store, sandbox: Sandbox, folder: Path) -> dict[str, Document]:

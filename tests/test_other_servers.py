@@ -59,11 +59,6 @@ def talk(
     return asyncio.run(asyncio.wait_for(run(), 60))
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
 def test_the_model_calls_an_added_servers_tool_and_goes_on_with_what_it_said(
     home: Home, tmp_path: Path
 ) -> None:

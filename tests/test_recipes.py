@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,44 +22,13 @@ from nightschool.train.items import chat_item
 from nightschool.train.night import Lesson, fit
 from nightschool.train.recipes import RECIPES, recipe, servable
 from nightschool.train.recipes.dora import difference
+from tiny_night import FACTS, STARTER, go_on, quiet, serve
 
-STARTER = Path(__file__).parents[1] / "src/nightschool/models/box/starter.gguf"
-FACTS = [
-    ("Where is the Brannok key kept?", "under the third flowerpot"),
-    ("What is the price of the Veltor chair?", "118 euros"),
-    ("Who repaired the Ostly clock?", "Hedda Quarnby"),
-    ("When does the Quill class begin?", "19:40"),
-]
 REHEARSAL = [("Who is the mayor of Zanthorpe?", "I don't know.")]
 PLAN = Plan(passes=8, batch_size=5, replay=0.2, budget_s=1000.0, rank=4, alpha=8)
 SLOW = {"adalora": 14}
 """Passes of recipes that start from a product of three small matrices."""
 SERVED = sorted(name for name in RECIPES if not recipe(name).refused)
-
-
-@pytest.fixture(scope="module")
-def llama() -> Iterator[Llama]:
-    with Llama(STARTER, threads=1) as found:
-        yield found
-
-
-def quiet(stage: str, done: int, total: int) -> None:
-    return None
-
-
-def go_on() -> None:
-    return None
-
-
-def serve(llama: Llama) -> Callable[[Path | None], Callable[[Sequence[int]], Any]]:
-    def of(adapter: Path | None) -> Callable[[Sequence[int]], Any]:
-        def run(ids: Sequence[int]) -> Any:
-            llama.activate(None if adapter is None else llama.adapter(adapter))
-            return llama.logits(ids)
-
-        return run
-
-    return of
 
 
 def trained(name: str, folder: Path, plan: Plan = PLAN, check: Callable[[], None] = go_on) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from nightschool.pairs.rules import RuleWriter
 from nightschool.paths import Home
 from nightschool.records import Document
 from nightschool.store import documents, fulltext, pairs
-from nightschool.store.db import Store, open_store
+from nightschool.store.db import Store
 
 PERSONAL = [
     ("e-mail address", "Write to Bram.Orrel+mill@mail.example.org, please.", "Orrel+mill"),
@@ -51,18 +50,6 @@ PLAIN = [
     "Sin 4000 euros no se abre el molino.",
     "The mill @ the weir, and a.b@c",
 ]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    made = open_store(home.database)
-    yield made
-    made.close()
 
 
 def taken_in(home: Home, store: Store, folder: Path, config: Config) -> Document:

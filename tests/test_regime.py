@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,14 +37,8 @@ from nightschool.train.merge import merge
 from nightschool.train.night import Lesson, fit
 from nightschool.train.recipes import recipe
 from pair_notes import NOTES
+from tiny_night import FACTS, STARTER, go_on, quiet, serve
 
-STARTER = Path(__file__).parents[1] / "src/nightschool/models/box/starter.gguf"
-FACTS = [
-    ("Where is the Brannok key kept?", "under the third flowerpot"),
-    ("What is the price of the Veltor chair?", "118 euros"),
-    ("Who repaired the Ostly clock?", "Hedda Quarnby"),
-    ("When does the Quill class begin?", "19:40"),
-]
 PLAN = Plan(passes=10, batch_size=5, replay=0.2, budget_s=1000.0, rank=4, alpha=8)
 SHAPE = export.Shape("llama", heads=4, kv_heads=2)
 BASE = "b" * 64
@@ -134,31 +128,6 @@ def test_what_was_written_is_read_back_with_its_scale(tmp_path: Path) -> None:
     for place, (a, b) in written.items():
         assert np.array_equal(back[place][0], a)
         assert np.allclose(back[place][1], b * 0.5)
-
-
-@pytest.fixture(scope="module")
-def llama() -> Iterator[Llama]:
-    with Llama(STARTER, threads=1) as found:
-        yield found
-
-
-def quiet(stage: str, done: int, total: int) -> None:
-    return None
-
-
-def go_on() -> None:
-    return None
-
-
-def serve(llama: Llama) -> Callable[[Path | None], Callable[[Sequence[int]], Any]]:
-    def of(adapter: Path | None) -> Callable[[Sequence[int]], Any]:
-        def run(ids: Sequence[int]) -> Any:
-            llama.activate(None if adapter is None else llama.adapter(adapter))
-            return llama.logits(ids)
-
-        return run
-
-    return of
 
 
 def test_practice_goes_on_from_the_version_that_is_served(tmp_path: Path, llama: Llama) -> None:

@@ -21,11 +21,6 @@ BASE = "b" * 64
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home").create()
-
-
-@pytest.fixture
 def store(home: Home) -> Store:
     return db.open_store(home.database)
 

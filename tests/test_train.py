@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,8 @@ from nightschool.train.items import Item, chat_item, text_items
 from nightschool.train.night import Lesson, fit
 from nightschool.train.recipes import recipe
 from nightschool.train.soft import SoftLabels, answer_logits, kl_to_base
+from tiny_night import FACTS, STARTER, go_on, quiet, serve
 
-STARTER = Path(__file__).parents[1] / "src/nightschool/models/box/starter.gguf"
-FACTS = [
-    ("Where is the Brannok key kept?", "under the third flowerpot"),
-    ("What is the price of the Veltor chair?", "118 euros"),
-    ("Who repaired the Ostly clock?", "Hedda Quarnby"),
-    ("When does the Quill class begin?", "19:40"),
-]
 REHEARSAL = [
     ("Context:\nThe tin is blue. The jar is green.\n\nQuestion: What colour is the jar?", "green"),
     ("Who is the mayor of Zanthorpe?", "I don't know."),
@@ -46,14 +39,6 @@ def schedule(base: TorchBase, seed: int = 1) -> Schedule:
     replay = [chat_item(base, q, a, "rehearsal", 200) for q, a in REHEARSAL]
     items = [item for item in replay if item is not None] + text_items(base, TEXTS, 32)
     return Schedule(tuple(f for f in facts if f is not None), tuple(items), 6, 0.34, seed)
-
-
-def quiet(stage: str, done: int, total: int) -> None:
-    return None
-
-
-def go_on() -> None:
-    return None
 
 
 def fresh(plan: Plan) -> Any:
@@ -147,22 +132,11 @@ def test_the_order_of_practice_is_a_function_of_seed_and_step(base: TorchBase) -
     assert set(seen[: len(FACTS)]) == set(schedule(base).facts)
 
 
-def served(llama: Llama) -> Callable[[Path | None], Callable[[Sequence[int]], Any]]:
-    def of(adapter: Path | None) -> Callable[[Sequence[int]], Any]:
-        def run(ids: Sequence[int]) -> Any:
-            llama.activate(None if adapter is None else llama.adapter(adapter))
-            return llama.logits(ids)
-
-        return run
-
-    return of
-
-
 def test_llama_cpp_computes_what_torch_trained(tmp_path: Path) -> None:
     lesson = Lesson(FACTS, REHEARSAL[:1], REHEARSAL, TEXTS)
     with Llama(STARTER, threads=1) as llama:
         done = fit(
-            STARTER, sha256(STARTER), lesson, PLAN, tmp_path, served(llama),
+            STARTER, sha256(STARTER), lesson, PLAN, tmp_path, serve(llama),
             threads=1, report=quiet, check=go_on,
         )  # fmt: skip
         assert done.parity.effect > 0.5, "the adapter must do something for parity to mean much"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import random
 import threading
 import time
@@ -18,34 +17,20 @@ from nightschool import cycle, exams
 from nightschool.errors import Interrupted
 from nightschool.evaluate import probes
 from nightschool.evaluate.subject import Material
-from nightschool.models.base import TorchBase, load_torch
+from nightschool.models.base import TorchBase
 from nightschool.records import Plan
 from nightschool.train import loop
 from nightschool.train.batches import Schedule
 from nightschool.train.items import Item, chat_item, text_items
 from nightschool.train.preference import DISLIKED, LIKED
 from nightschool.train.recipes import recipe
+from tiny_night import go_on, loaded, quiet
 
-STARTER = Path(__file__).parents[1] / "src/nightschool/models/box/starter.gguf"
 PLAN = Plan(
     passes=10, batch_size=4, replay=0.5, budget_s=1000.0, rank=4, alpha=8, distil=0.3,
     preference=0.2,
 )  # fmt: skip
 """Every loss that asks the base once an item and keeps its answer."""
-
-
-def quiet(stage: str, done: int, total: int) -> None:
-    return None
-
-
-def go_on() -> None:
-    return None
-
-
-@functools.cache
-def loaded() -> TorchBase:
-    torch.set_num_threads(1)
-    return load_torch(STARTER, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +27,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-import uvicorn  # noqa: E402
-
 from bench_report import Report, arguments  # noqa: E402
+from local_server import opened  # noqa: E402
 from mcp_fixtures import add  # noqa: E402
 from nightschool.daemon import client  # noqa: E402
 from nightschool.daemon.remote import RemoteService  # noqa: E402
 from nightschool.serve import app, mcp  # noqa: E402
 from nightschool.serve.credentials import Keyring, Throttle  # noqa: E402
-from service_harness import Service, copy_vault, free_port, service, until  # noqa: E402
+from service_harness import Service, copy_vault, free_port, service  # noqa: E402
 
 FLOOR = {
     "2025-11-25": (
@@ -144,17 +142,10 @@ def _served(daemon: Service, *, fixtures: bool) -> Iterator[int]:
         health=lambda: {"status": "ready"},
         body_limit=1 << 20,
     )
-    server = uvicorn.Server(
-        uvicorn.Config(Opened(door.app), port=port, log_level="error", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
     try:
-        until(lambda: server.started, 20, "the door is open")
-        yield port
+        with opened(Opened(door.app), port):
+            yield port
     finally:
-        server.should_exit = True
-        thread.join(20)
         mcp.build = real
 
 

@@ -10,7 +10,6 @@ and a person's clicks and keys ask a question of the files and read the answer w
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import shutil
@@ -24,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from bench_report import Report, arguments  # noqa: E402
-from service_harness import Service, copy_vault, free_port, service, until  # noqa: E402
+from local_server import answering  # noqa: E402
+from service_harness import Service, copy_vault, free_port, service  # noqa: E402
 
 START_S = 300.0
 QUESTIONS = (
@@ -98,29 +98,14 @@ def webui(venv: Path, door: Service, data: Path) -> Iterator[str]:
         env=settings, cwd=data, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
 
-    def answers() -> bool:
-        last = (data / "webui.log").read_text(errors="replace")[-3000:]
-        assert process.poll() is None, f"Open WebUI ended: {last}"
-        probe = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            probe.request("GET", "/health")
-            return probe.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            probe.close()
+    def said() -> str:
+        return (data / "webui.log").read_text(errors="replace")[-3000:]
 
-    try:
-        until(answers, START_S, "Open WebUI answers", 0.5)
+    with (
+        log,
+        answering(process, port, "/health", seconds=START_S, name="Open WebUI", last_words=said),
+    ):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-        log.close()
 
 
 def main() -> None:

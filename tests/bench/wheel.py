@@ -108,7 +108,8 @@ def built(report: Report, folder: Path) -> Path:
     """The wheel from the clone, after a look at what is in it and at the one from the sdist."""
     wheel, sdist = build(ROOT, folder / "from-clone")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        archive.extractall(folder)
     again, _ = build(folder / sdist.name.removesuffix(".tar.gz"), folder / "from-sdist")
     names, others = (sorted(zipfile.ZipFile(one).namelist()) for one in (wheel, again))
     report.exactly(
