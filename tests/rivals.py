@@ -7,6 +7,7 @@ its own before them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,8 +90,11 @@ class System:
     def call(self, op: str, **params: Any) -> dict[str, Any]:
         """Send one request and wait. Raises Absent with the program's own words."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"op": op, **params}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"op": op, **params}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended since the last answer: reading says how
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -105,7 +109,8 @@ class System:
 
     def close(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

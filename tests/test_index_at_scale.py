@@ -13,6 +13,7 @@ import pytest
 from nightschool.config import Config
 from nightschool.index import lexical
 from nightschool.index import vectors as index_vectors
+from nightschool.index.frequency import Frequencies
 from nightschool.index.search import Search
 from nightschool.index.vectors import VectorIndex, to_bytes
 from nightschool.intake import run_intake
@@ -94,6 +95,20 @@ def test_one_common_word_finds_as_many_as_were_asked_for(crowded: Store) -> None
     assert len(lexical.search(crowded, "meeting", 50)) == 50
     assert len(set(lexical.search(crowded, "meeting nosuchword", 50))) == 50
     assert lexical.search(crowded, "nosuchword", 50) == []
+
+
+def test_words_are_counted_once_until_the_index_changes(crowded: Store, home: Home) -> None:
+    known, search = Frequencies(crowded), Search(crowded, home, None)
+    asked = "rare7 meeting"
+    assert lexical.search(crowded, asked, 50, None, known) == lexical.search(crowded, asked, 50)
+    assert "rare7" in search.search(asked)[0].text
+    write(crowded, "new.md", [f"rare7 budget {'meeting ' * n}" for n in range(70)])
+    now = lexical.search(crowded, asked, 50)  # rare7 is a common word from now on
+    assert lexical.search(crowded, asked, 50, None, known) != now
+    fresh = Search(crowded, home, None)
+    assert search.search(asked, 50) == fresh.search(asked, 50)
+    known.forget()
+    assert lexical.search(crowded, asked, 50, None, known) == now
 
 
 # -- vectors -------------------------------------------------------------------------------------

@@ -125,8 +125,14 @@ def measure(
             systems.pop(name).close()
     for first in range(0, len(questions), BATCH):
         part = questions[first : first + BATCH]
-        for name in took:
-            took[name] += systems[name].call("search", queries=part, k=8)["ms"]
+        for name in list(took):
+            try:
+                took[name] += systems[name].call("search", queries=part, k=8)["ms"]
+            except rivals.Absent as reason:
+                if name == "nightschool":
+                    raise
+                report.say(f"{name} failed after {len(took.pop(name))} queries: {reason}")
+                systems.pop(name).close()
     filtered = [f"in:folder3 {text} zo" for text in questions[: len(questions) // 8]]
     narrow = systems["nightschool"].call("search", queries=filtered, k=8)["ms"]
     for name, times in took.items():

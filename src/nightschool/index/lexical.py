@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from nightschool.index.frequency import Frequencies
 from nightschool.store import fulltext
 from nightschool.store.db import Store
 
@@ -139,18 +140,26 @@ def expression(query: str) -> str:
     return " OR ".join(f'"{term}"' for term in terms(query))
 
 
-def search(store: Store, query: str, limit: int, among: Sequence[int] | None = None) -> list[int]:
+def search(
+    store: Store,
+    query: str,
+    limit: int,
+    among: Sequence[int] | None = None,
+    known: Frequencies | None = None,
+) -> list[int]:
     """Chunk ids, best first. BM25 weighs rare words up, so any-of needs no all-of beside it.
 
-    With `among`, only these passages, every one of them.
+    With `among`, only these passages, every one of them. `known` remembers what words are common.
     """
     if among is not None:
         wanted = expression(query)
         return _ids(fulltext.match(store, wanted, limit, among)) if wanted else []
-    telling, common = _split(store, terms(query))
+    known = known or Frequencies(store)
+    telling, common = _split(known, terms(query))
     if not common:
         return _ids(fulltext.match(store, " OR ".join(telling), limit)) if telling else []
     found: list[int] = []
+    common.sort(key=known.share)
     if telling:
         either = " OR ".join(telling)
         scores = dict(fulltext.match(store, either, limit))
@@ -162,12 +171,12 @@ def search(store: Store, query: str, limit: int, among: Sequence[int] | None = N
     return found[:limit]
 
 
-def _split(store: Store, words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _split(known: Frequencies, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words (quoted, rarest first) whose matches may all be scored, and the common others.
 
     A word that stands nowhere is in neither.
     """
-    counted = sorted((fulltext.count(store, f'"{word}"', READ + 1), word) for word in words)
+    counted = sorted((known.count(f'"{word}"', READ + 1), word) for word in words)
     telling: list[str] = []
     common: list[str] = []
     total = 0
@@ -179,11 +188,11 @@ def _split(store: Store, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _by_common(store: Store, common: Sequence[str], limit: int) -> list[int]:
-    """Passages with the rarest of the common words together, then with fewer, then with one.
+    """Passages with the first of the common words together, then with fewer, then with one.
 
     Only the newest matches of each are scored: by such words alone few are better than others.
     """
-    rarest = sorted(common, key=lambda word: fulltext.count(store, word, 8 * READ))[:NARROWING]
+    rarest = common[:NARROWING]
     read = READ if len(rarest) > 1 else 4 * READ  # one word is all there is to rank by
     found: dict[int, None] = {}
     for size in range(len(rarest), 0, -1):

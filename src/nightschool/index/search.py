@@ -9,6 +9,7 @@ from typing import Any
 
 from nightschool.errors import ModelError
 from nightschool.index import lexical
+from nightschool.index.frequency import Frequencies
 from nightschool.index.fuse import diverse, fuse
 from nightschool.index.query import Query, parse
 from nightschool.index.vectors import VectorIndex
@@ -48,6 +49,7 @@ class Search:
         self._beside = ThreadPoolExecutor(1)
         keep_pages(store, PAGES_MB)
         self._chosen: dict[Query, list[int]] = {}
+        self._words = Frequencies(store)
         self._waiting = -1
         self._generation = -1
         self._failure = "" if embedder is not None else "no embedder is loaded"
@@ -96,6 +98,7 @@ class Search:
         if generation != self._generation:
             self._answers.clear()
             self._chosen.clear()
+            self._words.forget()
             self._waiting = -1
             self._generation = generation
 
@@ -106,7 +109,7 @@ class Search:
         among = self._among(asked) if asked.filtered else None
         depth = max(CANDIDATES, 4 * k)
         pending = self._embedding(asked.text)
-        words = lexical.search(self._store, asked.text, depth, among)
+        words = lexical.search(self._store, asked.text, depth, among, self._words)
         near = self._dense(pending, depth, among)
         similarity = dict(near)
         dense = [number for number, _ in near]
@@ -141,8 +144,11 @@ class Search:
         return self._chosen[key]
 
     def _best(self, ranked: list[tuple[int, float]], k: int) -> list[tuple[int, float]]:
-        """The first `k` with room for several files; only as far down as that takes."""
-        looked = 4 * k
+        """The first `k` with room for several files; only as far down as that takes.
+
+        Whose a passage is stands beside its text, on a page of its own: the costliest look-up.
+        """
+        looked = k + k // 2
         while True:
             owner = documents.owners(self._store, [number for number, _ in ranked[:looked]])
             there = [pair for pair in ranked[:looked] if pair[0] in owner]

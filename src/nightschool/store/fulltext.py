@@ -38,11 +38,22 @@ def match(
     return [(row["id"], -row["score"]) for row in rows]
 
 
-def count(store: Store, expression: str, most: int) -> int:
-    """In how many passages `expression` matches, counted up to `most`."""
+def count(store: Store, expression: str, most: int, first: int = 0) -> int:
+    """In how many passages, from id `first` on, `expression` matches, counted up to `most`."""
     return int(
         store.one(
-            "SELECT count(*) FROM (SELECT rowid FROM chunk_fts WHERE chunk_fts MATCH ? LIMIT ?)",
-            (expression, most),
+            "SELECT count(*) FROM (SELECT rowid FROM chunk_fts "
+            "WHERE chunk_fts MATCH ? AND rowid >= ? LIMIT ?)",
+            (expression, first, most),
         )
     )
+
+
+def newest(store: Store, number: int) -> tuple[int, int]:
+    """The lowest id of the newest `number` passages, and how many there are of these."""
+    (row,) = store.rows(
+        "SELECT coalesce(min(id), 0) AS first, count(*) AS passages "
+        "FROM (SELECT id FROM chunk_fts_docsize ORDER BY id DESC LIMIT ?)",
+        (number,),
+    )
+    return row["first"], row["passages"]
