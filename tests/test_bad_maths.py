@@ -179,9 +179,11 @@ def test_a_gate_that_compares_without_looking_at_the_numbers_is_noticed(
 # -- memory --------------------------------------------------------------------------------------
 
 TORCH = "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: tried to allocate"
+CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB"
+SAID = [MemoryError(), RuntimeError(TORCH), torch.OutOfMemoryError(CUDA)]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError(TORCH)])
+@pytest.mark.parametrize("error", SAID)
 @pytest.mark.parametrize("phase", ["load", "forward", "save", "export", "exam"])
 def test_memory_that_runs_out_at_any_stage_is_the_outcome_of_the_night(
     home: Home, store: Store, schedule: Schedule, monkeypatch: pytest.MonkeyPatch,
@@ -204,11 +206,16 @@ def test_memory_that_runs_out_at_any_stage_is_the_outcome_of_the_night(
     assert (bound.setting, bound.bound) == ("batch_size", 1)
 
 
-def test_another_runtime_error_is_not_taken_for_a_want_of_memory(home: Home, store: Store) -> None:
+@pytest.mark.parametrize(
+    "said", ["shapes do not match", "an illegal memory access was encountered"]
+)
+def test_another_runtime_error_is_not_taken_for_a_want_of_memory(
+    home: Home, store: Store, said: str
+) -> None:
     def work() -> Any:
-        raise RuntimeError("shapes do not match")
+        raise RuntimeError(said)
 
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(RuntimeError, match=said):
         cycle._guarded(home, store, runs.start(store, PLAN, BASE, parent=0), SystemClock(), work)
 
 

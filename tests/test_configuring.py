@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -17,7 +18,7 @@ from nightschool.config.describe import RESTART, did_you_mean, every, meaning
 from nightschool.config.load import freeze, line_of, look, thaw
 from nightschool.config.settings import PROFILES, RECIPES
 from nightschool.device import disks, suggest
-from nightschool.errors import UsageError
+from nightschool.errors import UsageError, of_disk
 from service_harness import Service, service, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,14 @@ def test_every_mistake_is_found_at_once_with_its_line_and_the_nearest_name(tmp_p
 )  # fmt: skip
 def test_a_misspelt_key_finds_its_way_home(wrong: str, right: str) -> None:
     assert did_you_mean(wrong, every()) == f"Did you mean {right}?"
+
+
+def test_a_variable_with_a_misspelt_section_is_refused_and_ours_are_not(tmp_path: Path) -> None:
+    good = {"NIGHTSCHOOL_HOME": "x", "NIGHTSCHOOL_HOST": "x", "NIGHTSCHOOL_LOADER": "[]",
+            "NIGHTSCHOOL_PASSPHRASE": "x", "NIGHTSCHOOL_PROFILE": "tiny"}  # fmt: skip
+    assert look(None, good).problems == []
+    (wrong,) = look(None, good | {"NIGHTSCHOOL_LERN_IDLE_S": "3"}).problems
+    assert "NIGHTSCHOOL_LEARN_IDLE_S" in wrong.remedy
 
 
 def test_a_key_is_found_in_whatever_way_it_is_written() -> None:
@@ -251,6 +260,30 @@ def test_the_command_works_for_any_user_in_any_locale_and_zone(tmp_path: Path) -
     assert "M??teri.md" in nightschool(home, "files", **other).out
 
 
+def test_a_home_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
+    long = tmp_path
+    while len(str(long)) < 600:
+        long = long / ("d" * 100)
+    (tmp_path / "file").write_text("")
+    for place, words in (
+        ("~nobody-of-this-name/x", "no such user"),
+        (str(long), "too long for SQLite"),
+        (str(tmp_path / "file"), "cannot be made a folder"),
+        (str(tmp_path / "file" / "x"), "cannot be made a folder"),
+    ):
+        said = nightschool(Path(place), "runs")
+        assert said.code in (1, 2), said.out
+        assert words in said.complaint
+
+
+def test_what_may_not_be_written_is_said_with_its_name() -> None:
+    for number in (errno.EACCES, errno.EPERM):
+        said = of_disk(OSError(number, "no", "/home/me/x"))
+        assert said is not None
+        assert "/home/me/x" in said.message
+        assert said.remedy
+
+
 MOUNTS = r"""22 1 0:21 / / rw,relatime - ext4 /dev/sda1 rw
 30 22 0:30 / /home rw - nfs4 server:/home rw,vers=4.2
 31 30 0:31 / /home/zo\303\251\040u/local rw - ext4 /dev/sdb1 rw
@@ -301,11 +334,17 @@ def test_a_home_that_can_only_be_read_says_so_whatever_is_asked(tmp_path: Path) 
         for path in (*place.rglob("*"), place):
             path.chmod(0o500 if path.is_dir() else 0o400)
     try:
-        for words in (("config", "set", "learn.idle_s", "1"), ("start",), ("watch", "add", "/")):
+        for words in (
+            ("config", "set", "learn.idle_s", "1"), ("start",), ("watch", "add", "/"), ("status",),
+            ("tray",), ("doctor", "--quick", "--repair"),
+        ):  # fmt: skip
             said = nightschool(place / "home", *words)
             assert said.code in (1, 2), (words, said.out)
             assert said.complaint
             assert "Unexpected" not in said.error
+        looked = nightschool(place / "home", "doctor", "--quick")
+        assert looked.code == 1
+        assert "damaged" not in looked.out, "a disk that cannot be written is taken for a bad one"
     finally:
         if os.geteuid() == 0:
             subprocess.run(["umount", "-l", str(place)], check=False)

@@ -461,14 +461,31 @@ def test_lost_power_leaves_what_was_acknowledged(tmp_path: Path) -> None:
 
 
 @needs_strace
-def test_a_failed_fsync_is_a_failure(tmp_path: Path) -> None:
-    place = ops.prepare("rollback", tmp_path / "rollback")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_a_disk_that_fails_under_a_repair_is_said_in_words(tmp_path: Path, error: str) -> None:
+    place = ops.prepare("restore", tmp_path / "restore")
     log = tmp_path / "log.txt"
-    code, said, _ = faults.run("rollback", place, "fsync", "EIO", "1", log)
+    code, said, _ = faults.run("restore", place, "pwrite64", error, "1+", log)
     assert code == 1
     assert "Traceback" not in said
+    assert place.home.database.exists()
+    ops.restore(place)
+    store = made.recover(place.home)
+    assert made.broken(place.home, store) == ""
+    store.close()
+
+
+@needs_strace
+@pytest.mark.parametrize("name", ["rollback", "vacuum"])
+def test_a_failed_fsync_is_a_failure(tmp_path: Path, name: str) -> None:
+    place = ops.prepare(name, tmp_path / name)
+    before, log = pointer.read(place.home).version, tmp_path / "log.txt"
+    code, said, _ = faults.run(name, place, "fsync", "EIO", "1", log)
+    assert code == 1
+    assert said.strip()
+    assert "Traceback" not in said
     assert faults.retried(log.read_text().splitlines()) == ""
-    assert pointer.read(place.home).version == 2
+    assert pointer.read(place.home).version == before
 
 
 def test_rot_is_named_and_mended(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ class ChildError(NightschoolError):
 
 
 def of_disk(error: OSError) -> StoreError | None:
-    """What to say of a write that the disk refused; None when `error` is of another kind."""
+    """What to say of a write that the disk or the system refused; None when `error` is of another
+    kind."""
     place = f" that holds {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(f"The disk{place} is full.", "Free some space and try again.")
@@ -111,7 +112,21 @@ def of_disk(error: OSError) -> StoreError | None:
         return StoreError(
             f"The disk{place} can only be read.", "Make it writable, or use another --home."
         )
+    if error.errno in (errno.EACCES, errno.EPERM) and error.filename:
+        return StoreError(f"Permission denied: {error.filename}.", "Check its owner and mode.")
     return None
+
+
+_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed", "bad_alloc")
+
+
+def of_memory(error: BaseException) -> bool:
+    """Whether this says that memory ran out. torch and llama.cpp say it with a RuntimeError, each
+    device in words of its own; an access to a wrong address speaks of memory too."""
+    if isinstance(error, MemoryError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in said for sign in _NO_MEMORY)
 
 
 def by_code(code: str, message: str, remedy: str = "") -> NightschoolError:

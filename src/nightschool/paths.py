@@ -17,11 +17,13 @@ from pathlib import Path
 
 import platformdirs
 
-from nightschool.errors import StoreError, of_disk
+from nightschool.errors import NotFound, StoreError, of_disk
 
 HOME_VARIABLE = "NIGHTSCHOOL_HOME"
 HOST_VARIABLE = "NIGHTSCHOOL_HOST"
 """The session's folder on the host, given to its children."""
+PROGRESS_VARIABLE = "NIGHTSCHOOL_PROGRESS"
+"""`json`: a program reads our stderr, so progress and errors are JSON lines."""
 LOADER_VARIABLE = "NIGHTSCHOOL_LOADER"
 """Words before the interpreter (JSON) where the file system cannot execute it, as on FAT."""
 MARKER = "PORTABLE"
@@ -76,7 +78,9 @@ def _user() -> str:
 
 
 def _marker(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
     return found
 
 
@@ -255,8 +259,16 @@ class Home:
 
 
 def home(override: str | os.PathLike[str] | None = None) -> Home:
-    """The home to use: argument, then `NIGHTSCHOOL_HOME`, then the platform's data directory."""
+    """The home to use: argument, then `NIGHTSCHOOL_HOME`, then the platform's data directory.
+
+    Raises NotFound for `~name` of a user who is not here.
+    """
     chosen = override or os.environ.get(HOME_VARIABLE)
     if chosen:
-        return Home(Path(chosen).expanduser().absolute())
+        try:
+            return Home(Path(chosen).expanduser().absolute())
+        except RuntimeError as error:
+            raise NotFound(
+                f"{chosen}: there is no such user.", "Name the folder itself."
+            ) from error
     return Home(Path(platformdirs.user_data_dir("nightschool", appauthor=False)))

@@ -2,10 +2,10 @@
 
     make bench NAME=durability [ARGS="--quick | --part crash,power --seconds 280 --room DIR"]
 
-Parts: crash (G15), power (G16), faults (G17), stick (G18), rot (G19), clock (G22), rollback (G28),
-served (versions really loaded by llama.cpp after a kill and after a rollback). What needs strace,
-mounts or root and does not find them is skipped, loudly. With --room, `crash` goes on where an
-earlier call stopped. Each part also breaks the product on purpose and must notice (G0).
+Parts: crash (G15), power (G16), faults and disk (G17), stick (G18), rot (G19), clock (G22),
+rollback (G28), served (versions really loaded by llama.cpp after a kill and after a rollback). What
+needs strace, mounts or root and does not find them is skipped, loudly. With --room, `crash` goes on
+where an earlier call stopped. Each part also breaks the product on purpose and must notice (G0).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUICK_EVERY = 17
 """Every n-th crash point with --quick."""
 
 
-def crashes(report: Report, room: Path, seconds: float) -> None:
+def crashes(report: Report, room: Path, seconds: float, names: tuple[str, ...]) -> None:
     """G15."""
     if why := crash.possible():
         report.say(f"SKIPPED crash: {why}")
@@ -38,7 +38,7 @@ def crashes(report: Report, room: Path, seconds: float) -> None:
     began = time.monotonic()
     every = QUICK_EVERY if report.quick else 1
     total, complete, slowest = 0, True, 0.0
-    for name in ops.OPS:
+    for name in names:
         left = seconds - (time.monotonic() - began)
         memory = None if report.quick else room / f"crash-{name}.json"
         found = crash.sweep(name, room / "crash", every=every, seconds=left, memory=memory)
@@ -49,11 +49,12 @@ def crashes(report: Report, room: Path, seconds: float) -> None:
         for wrong in found.wrong[:5]:
             report.say(f"    {wrong}")
         report.exactly(f"crash, {name}: wrong states", len(found.wrong), 0, found.count)
-    report.at_least("crash points tried", total, 40 if report.quick else 500, total)
+    if names == tuple(ops.OPS):
+        report.at_least("crash points tried", total, 40 if report.quick else 500, total)
     report.at_most("seconds of the slowest recovery", slowest, crash.SLOWEST_S, total)
     if not complete:
         report.say("INCOMPLETE: the time was up; call again with the same --room")
-    report.exactly("crash: every point of every operation", float(complete), 1, len(ops.OPS))
+    report.exactly("crash: every point of every operation", float(complete), 1, len(names))
     for defect, name, every_ in (
         ("write-in-place", "rollback", 1),
         ("status-first", "rollback", 3),
@@ -62,29 +63,29 @@ def crashes(report: Report, room: Path, seconds: float) -> None:
         report.at_least(f"crash notices {defect}", len(broken.wrong), 1, broken.count)
 
 
-def powers(report: Report, room: Path) -> None:
+def powers(report: Report, room: Path, names: tuple[str, ...]) -> None:
     """G16, from recorded system calls."""
     if why := crash.possible():
         report.say(f"SKIPPED power: {why}")
         return
     total = 0
-    for name in ops.OPS:
+    for name in names:
         tried, wrong = power.sweep(name, room / "power", 6 if report.quick else 120, seed=1)
         total += tried
         for item in wrong[:5]:
             report.say(f"    {item}")
         report.exactly(f"lost power, {name}: wrong states", len(wrong), 0, tried)
-    report.at_least("states after lost power", total, 100 if report.quick else 200, total)
+    if names == tuple(ops.OPS):
+        report.at_least("states after lost power", total, 100 if report.quick else 200, total)
     tried, wrong = power.sweep("promote", room / "no-fsync", 120, seed=1, defect="no-fsync")
     report.at_least("lost power notices no-fsync", len(wrong), 1, tried)
 
 
-def bad_disks(report: Report, room: Path) -> None:
-    """G17."""
+def bad_disks(report: Report, room: Path, names: tuple[str, ...]) -> None:
+    """G17: calls that fail."""
     if why := crash.possible():
         report.say(f"SKIPPED faults: {why}")
         return
-    names = ("rollback", "forget") if report.quick else tuple(ops.OPS)
     tried, slowest = 0, 0.0
     for name in names:
         found = faults.sweep(name, room / "faults", 40 if report.quick else 8)
@@ -96,6 +97,10 @@ def bad_disks(report: Report, room: Path) -> None:
     caught = faults.noticed(room / "faults")
     report.exactly("bad disk notices an fsync that is passed over", float(caught), 1, 1)
     report.at_most("seconds until a bad disk was said", slowest, faults.LATE_S, tried)
+
+
+def small_disks(report: Report, room: Path, names: tuple[str, ...]) -> None:
+    """G17: a real disk of 3 MB (80 for an import) that is full, or can only be read."""
     try:
         with faults.small_disk(room / "try"):
             pass
@@ -107,7 +112,7 @@ def bad_disks(report: Report, room: Path) -> None:
         wrong = [f"    {name}: {said}" for name, said in told.items() if said]
         for item in wrong:
             report.say(item)
-        report.exactly(f"real 3 MB disk, {kind}: wrong", len(wrong), 0, len(names))
+        report.exactly(f"real small disk, {kind}: wrong", len(wrong), 0, len(names))
 
 
 def sticks(report: Report, room: Path) -> None:
@@ -217,9 +222,12 @@ def served(report: Report, room: Path) -> None:
     report.at_least("answers that tell versions apart", tried.distinct, 2, tried.answers)
 
 
-PARTS: dict[str, Callable[[Report, Path], None]] = {
+OF_NAMES: dict[str, Callable[[Report, Path, tuple[str, ...]], None]] = {
     "power": powers,
     "faults": bad_disks,
+    "disk": small_disks,
+}
+PARTS: dict[str, Callable[[Report, Path], None]] = {
     "stick": sticks,
     "rot": rots,
     "clock": mad_clocks,
@@ -228,16 +236,23 @@ PARTS: dict[str, Callable[[Report, Path], None]] = {
 }
 
 
+EVERY = ("crash", *OF_NAMES, *PARTS)
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--part", default="", help=f"crash, {', '.join(PARTS)}; commas between")
+    parser.add_argument("--part", default="", help=f"{', '.join(EVERY)}; commas between")
+    parser.add_argument("--only", default="", help=f"of {', '.join(ops.OPS)}: these")
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop `crash` after these")
     parser.add_argument("--room", type=Path, help="a folder to work in, kept for the next call")
     options = parser.parse_args()
-    wanted = [part for part in options.part.split(",") if part] or ["crash", *PARTS]
-    unknown = [part for part in wanted if part not in (*PARTS, "crash")]
+    wanted = [part for part in options.part.split(",") if part] or list(EVERY)
+    unknown = [part for part in wanted if part not in EVERY]
     if unknown:
         parser.error(f"there is no part {unknown[0]}")
+    names = tuple(name for name in options.only.split(",") if name) or tuple(ops.OPS)
+    if strange := [name for name in names if name not in ops.OPS]:
+        parser.error(f"there is no operation {strange[0]}")
     report = Report(options.quick)
     memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with contextlib.ExitStack() as stack:
@@ -248,11 +263,15 @@ def main() -> None:
         for part in wanted:
             report.say(f"-- {part}")
             if part == "crash":
-                crashes(report, room, options.seconds)
-            else:
-                for left in (room / part, room / "kept"):
-                    shutil.rmtree(left, ignore_errors=True)
+                crashes(report, room, options.seconds, names)
+                continue
+            for left in (room / part, room / "kept"):
+                shutil.rmtree(left, ignore_errors=True)
+            if part in PARTS:
                 PARTS[part](report, room)
+                continue
+            few = ("rollback", "forget") if report.quick and part != "power" else tuple(ops.OPS)
+            OF_NAMES[part](report, room, names if options.only else few)
     report.finish()
 
 

@@ -39,6 +39,8 @@ from stick_host import Computer, computer  # noqa: E402
 
 PASSPHRASE = "four words in a row"
 QUESTIONS = 3
+PULLS = 20
+"""How often the sealed stick is pulled out while a night is held."""
 NAME = "STICK ü 1"
 
 
@@ -288,10 +290,9 @@ def sealed_stick(report: Report, work: Path, options: list[str], used: Stick | N
     return used
 
 
-def bench_sealed(report: Report, work: Path, hidden: list[Path], stick: Stick) -> None:
+def bench_sealed(report: Report, work: Path, hidden: list[Path], stick: Stick, pulls: int) -> None:
     """Encrypted: nothing to read without the passphrase; pulled while it works, put back."""
     canary = "The wharf-42 passphrase canary is Ottilie Brandscomb."
-    pulls = 2 if report.quick else 6
     with computer(34103, hidden) as pc:
         folder = stick.put(pc, Path("/mnt") / NAME)
         pc.root("sh", "-c", f'echo "{canary}" > "{folder.parent}/Notes/canary.md"')
@@ -383,6 +384,7 @@ def foreign(report: Report, pc: Computer, stick: Stick, folder: Path) -> None:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--same-processor", action="store_true")
+    parser.add_argument("--pulls", type=int, help=f"how often it is pulled out (usually {PULLS})")
     parser.add_argument("--part", choices=("open", "sealed"), help="only this part")
     given = parser.parse_args()
     report = Report(given.quick)
@@ -408,7 +410,8 @@ def main() -> None:
             used = bench_open(report, Path(work), hidden, options)
         if given.part != "open":
             stick = sealed_stick(report, Path(work), options, used)
-            bench_sealed(report, Path(work), hidden, stick)
+            pulls = given.pulls or (2 if given.quick else PULLS)
+            bench_sealed(report, Path(work), hidden, stick, pulls)
     report.finish()
 
 

@@ -66,8 +66,10 @@ def migrate(place: Place) -> None:
 
 def vacuum(place: Place) -> None:
     store = open_store(place.home.database)
-    erase.vacuum(place.home, store, now=True, clock=made.clock())
+    report = erase.vacuum(place.home, store, now=True, clock=made.clock())
     store.close()
+    if report.problem:  # as the command does
+        raise NightschoolError(report.problem)
 
 
 def backup(place: Place) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from nightschool.cli.door import school
 from nightschool.cli.progress import Bar
-from nightschool.cli.show import emit, say, size, table
+from nightschool.cli.show import complain, emit, say, size, table
 from nightschool.errors import Refused, UsageError
 from nightschool.records import Document, Receipt
 from nightschool.registry import forget as registry
@@ -85,7 +85,7 @@ def vacuum(
         report = door.vacuum(now=now)
     if as_json:
         emit(report)
-        return
+        raise typer.Exit(1 if report.problem else 0)
     for number in report.versions:
         say(f"Removed: the adapter of version {number}.")
     for number in report.nights:
@@ -95,6 +95,9 @@ def vacuum(
     for text in report.kept:
         say(f"Kept: {text}.")
     say(f"The home takes {size(report.bytes_after)}, {size(report.bytes_before)} before.")
+    if report.problem:
+        complain(report.problem, "Make one: nightschool backup")
+        raise typer.Exit(1)
 
 
 def _number(text: str) -> int:

@@ -21,6 +21,8 @@ HANDED = "NIGHTSCHOOL_SETTINGS"
 """The service hands its children the settings it runs with: a file that is being edited, or is
 wrong, must not reach half of the processes."""
 DEFAULT = "default"
+ALMOST = 0.9
+"""How alike a variable must be to one of ours to be taken for it, misspelt."""
 _SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -95,6 +97,23 @@ def look(path: Path | None, environment: Mapping[str, str], text: str | None = N
         variable = every()[key].variable
         if "." not in key and environment.get(variable):
             _check(found, key, environment[variable], variable, spoken=True)
+    found.problems += _misspelt(environment)
+    return found
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[Problem]:
+    """Variables that are almost a setting's: the section is wrong, so nothing above saw them."""
+    ours = tuple(f"NIGHTSCHOOL_{section.upper()}_" for section in sections())
+    found = []
+    for name in environment:
+        # Those of one word say where the home is, and the like.
+        if name.startswith("NIGHTSCHOOL_") and name.count("_") > 1 and not name.startswith(ours):
+            import difflib
+
+            known = [setting.variable for setting in every().values()]
+            if near := difflib.get_close_matches(name, known, 1, ALMOST):
+                said = f"Unknown setting {name}."
+                found.append(Problem(name, "", said, f"Did you mean {near[0]}?"))
     return found
 
 

@@ -30,7 +30,7 @@ from nightschool.store.db import Store
 @dataclass
 class Vacuum:
     """What one `vacuum` did. `kept` says of each thing that stays why, in words; bytes are those
-    of the whole home before and after."""
+    of the whole home before and after. `problem` is what failed although all of it went."""
 
     versions: list[int] = field(default_factory=list)
     nights: list[int] = field(default_factory=list)
@@ -39,6 +39,7 @@ class Vacuum:
     kept: list[str] = field(default_factory=list)
     bytes_before: int = 0
     bytes_after: int = 0
+    problem: str = ""
 
 
 def vacuum(home: Home, store: Store, *, now: bool = False, clock: Clock | None = None) -> Vacuum:
@@ -140,7 +141,7 @@ def _renew_backups(home: Home, store: Store, report: Vacuum, at: str) -> None:
         made = 1
     except StoreError as error:
         made = 0  # what was forgotten goes, also where there is no room for a new backup
-        report.kept.append(f"no backup: {error.message}")
+        report.problem = f"There is no backup any more. {error.message}"
     for item in snapshot.listed(home.backups)[made:]:
         _remove(item.path)
     report.files.append(f"{home.backups.name} ({len(old)} old, {made} new)")

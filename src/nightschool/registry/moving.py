@@ -187,7 +187,7 @@ def _unpack(source: Path, staging: Path, passphrase: str) -> tuple[dict[str, Any
         if shutil.disk_usage(staging).free < total + SPARE:
             raise StoreError(
                 f"The disk that holds {staging.parent} is full: the import needs "
-                f"{total / 1e6:.0f} MB.", "Free some space and try again.",
+                f"{(total + SPARE) / 1e6:.0f} MB.", "Free some space and try again.",
             )  # fmt: skip
         while (entry := tar.next()) is not None:
             member = wanted.pop(entry.name, None)

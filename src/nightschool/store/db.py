@@ -7,6 +7,8 @@ stay small), so it is imported here, and only here, with both names blocked.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from nightschool.clock import SystemClock, iso
-from nightschool.errors import StoreError
+from nightschool.errors import StoreError, of_disk
 from nightschool.store import driver, snapshot
 from nightschool.store.migrations import MIGRATIONS
 
@@ -108,14 +110,34 @@ def translated(path: Path) -> Iterator[None]:
                 "Another Nightschool process is writing to the database.", "Try again in a moment."
             ) from error
         if "readonly" in text or "unable to open" in text:
-            raise StoreError(
-                f"Cannot write {path}: {text}.", "Check the folder's permissions and free space."
-            ) from error
+            raise _unwritable(path, text) from error
         raise StoreError(f"Database error: {text}.", "Run `nightschool doctor`.") from error
     except driver.database_errors() as error:
         raise StoreError(
             f"{path} is damaged or not a database: {error}.", "Run `nightschool doctor`."
         ) from error
+
+
+LONGEST = 504
+"""Bytes of a path that SQLite opens: its 512 (MAX_PATHNAME in os_unix.c) less `-journal`."""
+
+
+def _unwritable(path: Path, text: str) -> StoreError:
+    """SQLite says the same of a disk that can only be read and of a folder of somebody else."""
+    if (length := len(os.fsencode(path.absolute()))) > LONGEST:
+        return StoreError(
+            f"This path is too long for SQLite ({length} bytes of {LONGEST}): {path}.",
+            "Use a shorter --home.",
+        )
+    closed = [place for place in (path.parent, path) if not os.access(place, os.W_OK)]
+    if closed and closed[0].exists():
+        read_only = sys.platform != "win32" and os.statvfs(closed[0]).f_flag & os.ST_RDONLY
+        known = of_disk(OSError(errno.EROFS if read_only else errno.EACCES, "", str(path)))
+        if known is not None:
+            return known
+    return StoreError(
+        f"Cannot write {path}: {text}.", "Check the folder's permissions and free space."
+    )
 
 
 def open_store(path: Path, *, durable: bool = True, anew: bool = False) -> Store:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nightschool.store import documents, driver, snapshot, state
 from nightschool.store.db import Store
 from nightschool.store.snapshot import Backup
+
+if TYPE_CHECKING:
+    import sqlite3
 
 TABLES = ("root", "document", "chunk", "vector", "pair", "run", "version", "receipt", "state")
 """A database without one of these is not one of ours."""
@@ -69,20 +74,30 @@ def damage(database: Path) -> str:
     if not database.exists():
         return ""
     try:
-        with contextlib.closing(driver.connect(database, timeout=15.0)) as connection:
-            names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-            if odd := snapshot.odd_entry(connection):
-                return odd
-            missing = [name for name in TABLES if name not in names]
-            if names and missing:
-                return f"its table {missing[0]} is missing"
-            if names and not connection.execute("PRAGMA user_version").fetchone()[0]:
-                return "its version is missing"
-            return snapshot.unsound(connection)
+        if os.access(database.parent, os.W_OK):
+            with contextlib.closing(driver.connect(database, timeout=15.0)) as connection:
+                return _damage(connection)
+        log = database.with_name(f"{database.name}-wal")
+        if log.exists() and log.stat().st_size:
+            return ""  # whole only together with its log, which cannot be opened here
+        with snapshot.reading(database) as connection:
+            return _damage(connection)
     except driver.operational() as error:
         return "" if "locked" in str(error) or "readonly" in str(error) else str(error)
     except driver.database_errors() as error:
         return str(error)
+
+
+def _damage(connection: sqlite3.Connection) -> str:
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    if odd := snapshot.odd_entry(connection):
+        return odd
+    missing = [name for name in TABLES if name not in names]
+    if names and missing:
+        return f"its table {missing[0]} is missing"
+    if names and not connection.execute("PRAGMA user_version").fetchone()[0]:
+        return "its version is missing"
+    return snapshot.unsound(connection)
 
 
 DERIVED = ("vector", "pair_chunk", "answer_document", "feedback")

@@ -199,10 +199,16 @@ def restore(item: Backup, database: Path) -> None:
 
 def rename(database: Path) -> None:
     """Let a copy that takes another's place have a name of its own: the search cache of the other,
-    whose counters went on, must not pass for its."""
-    with contextlib.closing(driver.connect(database)) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute("DELETE FROM state WHERE key IN ('identity', 'backup')")
+    whose counters went on, must not pass for its. Raises StoreError when the disk refuses."""
+    try:
+        with contextlib.closing(driver.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("DELETE FROM state WHERE key IN ('identity', 'backup')")
+    except driver.database_errors() as error:
+        raise StoreError(
+            f"The copy {database} cannot be made ready: {error}.",
+            "Free some space and try again; the old database is where it was.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nightschool.errors import TrainError
+from nightschool.errors import TrainError, of_memory
 from nightschool.models.base import TorchBase, load_torch
 from nightschool.ports import Progress
 from nightschool.records import Plan
@@ -114,7 +114,7 @@ def fit(
             )
         )
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        if not of_memory(error):
             raise
         raise TrainError(
             "Out of memory while learning.", "The next plan uses smaller batches."

@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nightschool import paths
-from nightschool.errors import NightschoolError
+from nightschool.errors import NightschoolError, of_disk
 from nightschool.paths import Home
 from nightschool.tray import place
 from nightschool.tray.app import Tray
@@ -93,8 +93,14 @@ def main() -> None:
     try:
         run(paths.home(), options.wait)
     except NightschoolError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(error.exit_code) from error
+        raise _said(error) from error
+    except OSError as error:  # a home that cannot be written
+        raise _said(of_disk(error) or NightschoolError(f"The icon ended: {error}.")) from error
+
+
+def _said(error: NightschoolError) -> SystemExit:
+    sys.stderr.write(f"nightschool: {error}\n")
+    return SystemExit(error.exit_code)
 
 
 if __name__ == "__main__":
