@@ -29,13 +29,14 @@ class Session:
     modern: bool
     noisy: bool = False
     """Let every library warn about everything, as loudly as Python can."""
+    program: tuple[str, ...] = ("-m", "nightschool", "mcp")
     sent: int = 0
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         extra = ["-X", "dev", "-W", "always"] if self.noisy else []
         self.process = subprocess.Popen(
-            [sys.executable, *extra, "-m", "nightschool", "mcp"],
+            [sys.executable, *extra, *self.program],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if not self.noisy
             else subprocess.DEVNULL, env={**os.environ, **self.door.settings},
         )  # fmt: skip

@@ -40,6 +40,7 @@ from nightschool.errors import (
     TooLittle,
     TrainError,
     of_disk,
+    of_memory,
 )
 from nightschool.evaluate.power import spent
 from nightschool.models.catalogue import ModelInfo
@@ -114,7 +115,9 @@ def night(
             home, store, config.learn, model.sha256, given["recipe"], clock, given.get("start", "")
         )
         earlier = start.facts if start.kind == "parent" else None
-        lessons = syllabus(store, known, limit, config.pairs.file_share, earlier)
+        lessons = syllabus(
+            store, known, limit, config.pairs.file_share, earlier, config.pairs.folder_share
+        )
         present = pointer.read(home)
         plan = planner.plan(
             planner.Situation(
@@ -368,12 +371,11 @@ def _guarded(
 
 
 def _in_memory(work: Callable[[], Night]) -> Night:
-    """At whatever stage memory runs out, it is the outcome of the night. torch and llama.cpp say it
-    with a RuntimeError."""
+    """At whatever stage memory runs out, it is the outcome of the night."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        if not of_memory(error):
             raise
         raise TrainError(
             "Out of memory while learning.", "The next plan uses smaller batches."

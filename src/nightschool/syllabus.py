@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -81,11 +81,13 @@ def syllabus(
     limit: int = 0,
     share: float = 0.0,
     earlier: frozenset[str] | None = None,
+    folder_share: float = 0.0,
 ) -> Syllabus:
     """Everything one night needs. `known` are the sources that the served version practised.
 
     `limit` bounds the facts to learn by heart (0 = all): a few facts well, rather than all badly;
-    `share` how many of them one file may give (0 = as many as come). A night
+    `share` how many of them one file may give (0 = as many as come), `folder_share` how many one
+    folder (a watched one, or one right inside it) may give where there are several. A night
     that continues takes facts that were not `earlier` practised first, with some that were, and
     asks about all of them.
     """
@@ -94,7 +96,8 @@ def syllabus(
     owner = pairs.owners(store)
     items = _documents(store)
     before = earlier or frozenset()
-    chosen = set(_choose(train, limit or len(available), share, owner, before))
+    caps = ((share, owner), (folder_share, _folders(owner, items)))
+    chosen = set(_choose(train, limit or len(available), caps, before))
     train = [p for p in train if p.fact in chosen or p.fact not in set(available)]
     hidden = pairs.all_pairs(store, split=Split.HIDDEN)
     judged, opinions, resting = _judged(store, hidden)
@@ -179,12 +182,27 @@ def _holds_secret(text: str) -> bool:
     return bool(secrets.find(text))
 
 
+def _folders(
+    owner: dict[int, int], items: dict[int, tuple[str, str, str]]
+) -> dict[int, tuple[str, str]]:
+    """The folder of each pair: the watched one, or that right inside it; empty where all of them
+    have the same, because then no folder could crowd another one out."""
+    found = {}
+    for pair, document in owner.items():
+        root, path, _ = items.get(document, ("", "", ""))
+        found[pair] = root, path.partition("/")[0] if "/" in path else ""
+    return found if len(set(found.values())) > 1 else {}
+
+
 def _choose(
-    train: list[Pair], limit: int, share: float, owner: dict[int, int], old: frozenset[str]
+    train: list[Pair],
+    limit: int,
+    caps: Sequence[tuple[float, Mapping[int, Hashable]]],
+    old: frozenset[str],
 ) -> list[str]:
-    """Facts in turn from every passage, so that no long file crowds the others out; of one file
-    at most `share` of the limit, of `old` ones `OLD` of it while there are others. `owner` names
-    the file of each pair."""
+    """Facts in turn from every passage, so that no long file crowds the others out; of `old` ones
+    `OLD` of the limit while there are others. Each of `caps` is a share of the limit (0 = none) and
+    where each pair comes from: no place may give more than that."""
     queues: dict[int, list[str]] = {}
     for pair in train:
         if pair.kind is PairKind.CLOSED:
@@ -194,19 +212,21 @@ def _choose(
     found: list[str] = []
     for turn in range(max((len(queue) for queue in queues.values()), default=0)):
         found += [queue[turn] for queue in queues.values() if turn < len(queue)]
-    file = {pair.fact: owner[pair.id] for pair in train if pair.kind is PairKind.CLOSED}
     if old:
         earlier = [fact for fact in found if fact in old]
         few = earlier[: max(1, int(OLD * limit))]
         new = [fact for fact in found if fact not in old]
         found = [*few, *new[: limit - len(few)], *earlier[len(few) :]]
-    if share <= 0:
-        return found[:limit]
-    given: Counter[int] = Counter()
+    of = {pair.fact: pair.id for pair in train if pair.kind is PairKind.CLOSED}
+    limits = [
+        (max(1, int(share * limit)), places) for share, places in caps if share > 0 and places
+    ]
+    given: Counter[tuple[int, Hashable]] = Counter()
     kept = []
     for fact in found:
-        given[file[fact]] += 1
-        if given[file[fact]] <= max(1, int(share * limit)):
+        spots = [(at, places[of[fact]]) for at, (_, places) in enumerate(limits)]
+        if all(given[spot] < limits[spot[0]][0] for spot in spots):
+            given.update(spots)
             kept.append(fact)
     return kept[:limit]
 

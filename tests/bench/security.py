@@ -20,16 +20,20 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from bench_report import Report, arguments  # noqa: E402
 
 GOALS = {
+    "G0_deliberate_breaks": ("test_security_breaks.py",),
+    "G1_G1b_protocol": ("test_security_protocol.py", "test_mcp.py"),
     "G2_G3_G4_G6_G7_door": ("test_security_door.py", "test_guard.py"),
     "G5_nothing_leaves": ("test_security_egress.py",),
     "G8_names": ("test_mcp_material.py", "test_security_paths.py"),
-    "G1b_G1c_streams": ("test_mcp_streams.py",),
+    "G1c_streams": ("test_mcp_streams.py",),
     "G9_answers_and_G11_prefill": (
         "test_harmless.py",
         "test_dialects.py",
         "test_other_servers.py",
         "test_grammar.py",
     ),
+    "G10_shares": ("test_review.py",),
+    "G11_refusals": ("test_refusals.py",),
     "G12_secrets_and_G14_files": ("test_security_data.py", "test_catalogue.py"),
 }
 EVERYTHING = """
@@ -52,6 +56,13 @@ with service() as door:
     assert door.request("POST", "/mcp", {"jsonrpc": "2.0", "method": "ping", "id": 1}).status
 print("done")
 """
+LEAK = """
+import socket, subprocess, sys
+code = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 9))"
+subprocess.run([sys.executable, "-c", code])
+print("done")
+"""
+"""The deliberate break: a child names an address outside, of a network where nobody is."""
 _ADDRESS = re.compile(r"\{sa_family=AF_INET6?, (.*?)\}")
 
 
@@ -76,24 +87,30 @@ def outside(report: Report, minutes: float) -> None:
     if strace is None:
         report.say("strace is not installed: G5 cannot be measured here")
         return
+    _, leaked = named(strace, LEAK, 0.0)
+    report.at_least("G5_a_leak_of_a_child_is_seen", sum("192.0.2.1" in one for one in leaked), 1, 1)
+    said, calls = named(strace, EVERYTHING, minutes)
+    away = [call for call in calls if "127.0.0.1" not in call and "::1" not in call]
+    for call in away[:10]:
+        report.say(call)
+    report.say(f"the night: {said.split()[0]}; {len(calls)} addresses, all loopback unless shown")
+    report.exactly("G5_outbound_attempts", len(away), 0, len(calls))
+
+
+def named(strace: str, code: str, minutes: float) -> tuple[str, list[str]]:
+    """What `code` printed, and the internet addresses that it and its children named."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
         done = subprocess.run(
             [strace, "-f", "--seccomp-bpf", "-qq", "-o", str(trace),
              "-e", "trace=connect,sendto,sendmsg,sendmmsg",
-             sys.executable, "-c", EVERYTHING, str(Path(folder) / "home"), str(minutes)],
-            cwd=ROOT, capture_output=True, text=True, timeout=900,
+             sys.executable, "-c", code, str(Path(folder) / "home"), str(minutes)],
+            cwd=ROOT, capture_output=True, text=True, timeout=1500,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
                  "HOME": folder},
         )  # fmt: skip
         assert "done" in done.stdout, done.stderr[-2000:]
-        calls = _ADDRESS.findall(trace.read_text(errors="replace"))
-        away = [call for call in calls if "127.0.0.1" not in call and "::1" not in call]
-        for call in away[:10]:
-            report.say(call)
-        report.say(f"the night: {done.stdout.split()[0]}; {len(calls)} addresses, all loopback "
-                   "unless shown")  # fmt: skip
-        report.exactly("G5_outbound_attempts", len(away), 0, len(calls))
+        return done.stdout, _ADDRESS.findall(trace.read_text(errors="replace"))
 
 
 def guard(report: Report) -> None:
