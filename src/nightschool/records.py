@@ -192,6 +192,8 @@ class Hit:
     lexical_rank: int | None = None
     dense_rank: int | None = None
     similarity: float | None = None
+    rerank_score: float | None = None
+    """What a reranker gave it; None where none read it. Its scale is that reranker's own."""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Hit:
@@ -403,6 +405,27 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Confidence:
+    """What speaks for an answer: three signals, each None where it was not taken.
+
+    `span_support` (0..1) is the chance that the best passage answers, by reader and search.
+    `entropy_mean` and `entropy_max` (nats) are of the model's next-token distribution, over the
+    `entropy_tokens` content tokens it wrote. `agreement` (0..1) is the share of content that
+    `samples` answers of the model have in common. `decided_by` is `span_support`, `agreement`, or
+    `nothing` where no check was made.
+    """
+
+    span_support: float | None = None
+    entropy_mean: float | None = None
+    entropy_max: float | None = None
+    entropy_unit: str = "nats"
+    entropy_tokens: int = 0
+    agreement: float | None = None
+    samples: int = 0
+    decided_by: str = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What `ask` returns.
 
@@ -423,11 +446,15 @@ class Answer:
     seconds: float = 0.0
     id: str = ""
     """Its name for feedback, `v3/17`; empty when answers are not remembered."""
+    confidence: Confidence | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Answer:
         """The answer that a process gave as plain values."""
-        return cls(**{**raw, "citations": tuple(Citation(**each) for each in raw["citations"])})
+        citations = tuple(Citation(**each) for each in raw["citations"])
+        sure = raw.get("confidence")
+        confidence = None if sure is None else Confidence(**sure)
+        return cls(**{**raw, "citations": citations, "confidence": confidence})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,19 @@ from nightschool.config.settings import (
     Forget,
     Learn,
     Pairs,
+    Search,
     Serve,
 )
 
-__all__ = ["Config", "Desktop", "Engine", "Files", "Forget", "Learn", "Pairs", "Serve", "load"]
+__all__ = [
+    "Config",
+    "Desktop",
+    "Engine",
+    "Files",
+    "Forget",
+    "Learn",
+    "Pairs",
+    "Search",
+    "Serve",
+    "load",
+]

@@ -17,7 +17,7 @@ _QUESTION = "when the engine is idle next; then it is loaded anew"
 _NIGHT = "with the next night"
 _FILE = "with the next file that is read"
 _SECTIONS = {
-    "learn": _AT_ONCE, "pairs": _NIGHT, "engine": _QUESTION, "serve": RESTART,
+    "learn": _AT_ONCE, "pairs": _NIGHT, "engine": _QUESTION, "search": _AT_ONCE, "serve": RESTART,
     "files": _FILE, "forget": _AT_ONCE, "desktop": _AT_ONCE, "model": _QUESTION,
     "profile": "as the settings that it changes do",
 }  # fmt: skip

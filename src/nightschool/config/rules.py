@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 _SPAN = re.compile(r"\s*(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})\s*")
 
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+
 
 class Rule(Protocol):
     """`words` describes the allowed values; `wrong` is a sentence and its remedy, or None."""
@@ -66,6 +68,19 @@ class Like:
         if re.fullmatch(self.pattern, value.strip()):
             return None
         return f"{key} is {value!r}.", f'Write it like "{self.example}".'
+
+
+@dataclass(frozen=True, slots=True)
+class Reranks:
+    """What orders the passages of a search. Whether a model is there shows when it is asked."""
+
+    words: str = "off, reader, a folder's absolute path, or a model's OWNER/NAME"
+
+    def wrong(self, key: str, value: Any) -> tuple[str, str] | None:
+        folder = value.startswith("~") or _ABSOLUTE.match(value)
+        if value in ("off", "reader") or folder or re.fullmatch(r"[\w.-]+/[\w.-]+", value):
+            return None
+        return f"{key} is {value!r}.", f"It may be {self.words}."
 
 
 @dataclass(frozen=True, slots=True)

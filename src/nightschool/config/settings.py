@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from nightschool.config.rules import Between, DaySpan, Like, OneOf, Port
+from nightschool.config.rules import Between, DaySpan, Like, OneOf, Port, Reranks
 
 DAY = 86_400
 PROFILES = ("tiny", "laptop", "workstation", "portable")
@@ -82,6 +82,9 @@ class Pairs:
     """Most facts taken from one file: no file crowds the others out, or poisons them."""
     file_share: Annotated[float, Between(0, 1)] = 0.0
     """Most of a night's facts (a share) that one file may give; 0 = no such limit."""
+    folder_share: Annotated[float, Between(0, 1)] = 0.0
+    """Most of a night's facts (a share) that one folder (a watched one, or one right inside it) may
+    give where there are several; 0 = no such limit. Against planted files that come together."""
     near_duplicates: Annotated[float, Between(0, 1)] = 0.0
     """Drop a fact whose question shares this much of its words (0..1) with another one's and has
     the same answer; 0 = only equal questions are dropped."""
@@ -104,6 +107,41 @@ class Engine:
     nobody says otherwise."""
     keep_answers: Annotated[int, Between(0, 1_000_000)] = 200
     """Answers that are remembered, to be judged with `nightschool feedback`; 0 = none."""
+    second_answer: Annotated[str, OneOf("never", "informs", "decides")] = "never"
+    """Whether a second answer is sampled when the support of the first is in doubt: never, informs
+    (its agreement is shown), or decides (between the answer and a quotation or "I don't know")."""
+    doubt: Annotated[float, Between(0, 0.5)] = 0.2
+    """How near to even odds (0.5) the support of an answer must be to be in doubt."""
+    agreement: Annotated[float, Between(0, 1)] = 0.5
+    """Share of their content (0..1) that two sampled answers must have in common to be believed."""
+    max_entropy: Annotated[float, Between(0, 20)] = 0.0
+    """Mean entropy (nats a content token) above which two agreeing answers are not believed all the
+    same; 0 = it only informs."""
+    second_tokens: Annotated[int, Between(1, 512)] = 32
+    """Length limit of a second answer, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the passages of a search are ordered. Answers read their passages in any case."""
+
+    rerank: Annotated[str, Reranks()] = "off"
+    """What reads the first passages again and orders them: off, reader (the one in the box), or a
+    cross-encoder on this machine: its folder, or its OWNER/NAME once `hf download` has fetched it
+    (needs the package sentence-transformers)."""
+    rerank_depth: Annotated[int, Between(2, 100)] = 20
+    """So many of the first passages are read."""
+    rerank_ms: Annotated[int, Between(1, 60_000)] = 1000
+    """Milliseconds for that; passages that were not read in time follow in their old order. One
+    batch is always read, and loading a cross-encoder is not counted."""
+
+    def wish(self, by: str = "") -> dict[str, str | int]:
+        """What the engine is asked for: `by`, or as set."""
+        return {
+            "rerank": by or self.rerank,
+            "rerank_depth": self.rerank_depth,
+            "rerank_ms": self.rerank_ms,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +210,7 @@ class Config:
     learn: Learn = field(default_factory=Learn)
     pairs: Pairs = field(default_factory=Pairs)
     engine: Engine = field(default_factory=Engine)
+    search: Search = field(default_factory=Search)
     serve: Serve = field(default_factory=Serve)
     files: Files = field(default_factory=Files)
     forget: Forget = field(default_factory=Forget)

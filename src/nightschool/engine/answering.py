@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from nightschool.engine.agreement import SEED, TEMPERATURE, Rules, Signals
+from nightschool.engine.entropy import Trace
 from nightschool.engine.evidence import ANSWERS, Evidence, SpanReader, weigh
 from nightschool.engine.exam import Abilities, reading_prompt
 from nightschool.engine.support import abstains, agree, find_support, sentences, stems
@@ -59,7 +61,10 @@ class Writer(Protocol):
         messages: Sequence[tuple[str, str]],
         *,
         max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
         check: Callable[[], None] = lambda: None,
+        trace: Trace | None = None,
     ) -> str: ...
 
     def sureness(self, messages: Sequence[tuple[str, str]], completion: str) -> float: ...
@@ -98,6 +103,7 @@ class Answering:
         *,
         passages: int = 4,
         max_tokens: int = 64,
+        rules: Rules | None = None,
     ) -> None:
         self._writer = writer
         self._retriever = retriever
@@ -105,6 +111,7 @@ class Answering:
         self._abilities = abilities
         self._passages = passages
         self._max_tokens = max_tokens
+        self._rules = rules or Rules()
 
     @property
     def leads(self) -> bool:
@@ -125,7 +132,8 @@ class Answering:
         check()
         evidence = weigh(question, hits, self._reader)
         check()
-        draft, generated = self._draft(question, hits, evidence, served, check)
+        signals = Signals(self._rules)
+        draft, generated = self._draft(question, hits, evidence, served, signals, check)
         return Answer(
             text=draft.text,
             carried_by=draft.carried_by,
@@ -137,6 +145,7 @@ class Answering:
             generated=generated,
             tokens=len(self._writer.tokenize(generated)) if generated else 0,
             seconds=time.monotonic() - begun,
+            confidence=signals.record(),
         )
 
     def _draft(
@@ -145,24 +154,34 @@ class Answering:
         hits: Sequence[Hit],
         evidence: Sequence[Evidence],
         served: Served,
+        signals: Signals,
         check: Callable[[], None],
     ) -> tuple[Draft, str]:
         if not hits or not evidence:
             return Draft(UNKNOWN, "abstained"), ""
         best = evidence[0]
+        signals.found(best.confidence)
         order = [hits[best.hit]]  # a small model reads one passage at a time
         if self.leads:
             order += [hit for number, hit in enumerate(hits) if number != best.hit]
-        written = self._write(question, order, best.quote.start, check)
+        prompt = self._prompt(question, order, best.quote.start)
+        written = self._write(prompt, signals, check)
         check()
         if self.leads:
-            return self._led_by_model(question, hits, evidence, written), written
-        if served.adapted and (recalled := self._recall(question, hits, best, check)) is not None:
-            return recalled
-        return self._led_by_reader(question, hits, evidence, written), written
+            return self._led_by_model(question, hits, evidence, written, signals), written
+        if served.adapted:
+            recalled = self._recall(question, hits, best, signals, check)
+            if recalled is not None:
+                return recalled
+        return self._led_by_reader(question, hits, evidence, written, signals), written
 
     def _led_by_model(
-        self, question: str, hits: Sequence[Hit], evidence: Sequence[Evidence], written: str
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        evidence: Sequence[Evidence],
+        written: str,
+        signals: Signals,
     ) -> Draft:
         best = evidence[0]
         if abstains(written):
@@ -172,6 +191,8 @@ class Answering:
         support = find_support(written, [hit.text for hit in hits], question)
         seconded = any(e.confidence >= ANSWERS and agree(written, e.text) for e in evidence)
         believed = best.confidence >= CONTAINS and not _echoes(written, question)
+        if signals.voted:
+            seconded, believed = False, signals.answers and not _echoes(written, question)
         if support is not None and (seconded or believed):
             return Draft(written, "generator", "", support.passage, support.quote.text)
         if best.confidence >= ANSWERS:
@@ -179,10 +200,15 @@ class Answering:
         return _unsure(question, hits, evidence)
 
     def _led_by_reader(
-        self, question: str, hits: Sequence[Hit], evidence: Sequence[Evidence], written: str
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        evidence: Sequence[Evidence],
+        written: str,
+        signals: Signals,
     ) -> Draft:
         best = evidence[0]
-        if best.confidence < ANSWERS:
+        if not signals.answers:
             return _unsure(question, hits, evidence)
         if abstains(written):
             return _quotation(best, QUOTED)
@@ -197,11 +223,13 @@ class Answering:
         question: str,
         hits: Sequence[Hit],
         best: Evidence,
+        signals: Signals,
         check: Callable[[], None],
     ) -> tuple[Draft, str] | None:
         """What the adapter knows by heart, if it is sure of it and the passages say it as well."""
         chat = [("user", question)]
-        known = self._writer.generate(chat, max_tokens=self._max_tokens, check=check)
+        trace: Trace = []
+        known = self._writer.generate(chat, max_tokens=self._max_tokens, check=check, trace=trace)
         if abstains(known) or _echoes(known, question) or best.confidence < CONTAINS:
             return None
         support = find_support(known, [hit.text for hit in hits], question)
@@ -209,14 +237,36 @@ class Answering:
             return None
         if not agree(known, best.text) and self._writer.sureness(chat, known) < RECALL_SURE:
             return None
+        signals.wrote(trace)
         quote = support.quote.text
         text = _with_quote(known, quote)
         return Draft(text, "generator", RECALLED, support.passage, quote), known
 
     def _write(
-        self, question: str, hits: Sequence[Hit], start: int, check: Callable[[], None]
+        self, prompt: list[tuple[str, str]], signals: Signals, check: Callable[[], None]
     ) -> str:
-        """The model's own answer from as many passages as fit, best first.
+        """The model's own answer; where its support is in doubt, compared with a second one."""
+        if not prompt:
+            return ""
+        trace: Trace = []
+        written = self._writer.generate(
+            prompt, max_tokens=self._max_tokens, check=check, trace=trace
+        )
+        signals.wrote(trace)
+        if self._rules.doubtful(signals.span_support or 0.0):
+            second = self._writer.generate(
+                prompt,
+                max_tokens=min(self._rules.second_tokens, self._max_tokens),
+                temperature=TEMPERATURE,
+                seed=SEED,
+                check=check,
+            )
+            signals.compared(written, second)
+        return written
+
+    def _prompt(self, question: str, hits: Sequence[Hit], start: int) -> list[tuple[str, str]]:
+        """The question over as many passages as fit, best first; empty when not even one
+        sentence does.
 
         `start` is where the reader's sentence begins in the first passage.
         """
@@ -235,9 +285,8 @@ class Answering:
         if not texts:  # even the best passage is longer than the context: from its span on
             texts = [_shortened(hits[0].text, start, room, self._writer)]
         if not texts[0]:
-            return ""  # one sentence longer than the context: nothing to ask the model
-        prompt = reading_prompt("\n\n".join(texts), question, style)
-        return self._writer.generate(prompt, max_tokens=self._max_tokens, check=check)
+            return []  # one sentence longer than the context: nothing to ask the model
+        return reading_prompt("\n\n".join(texts), question, style)
 
 
 def _echoes(text: str, question: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nightschool.engine import entropy
 from nightschool.engine.context import BLOCK, KEPT_ADAPTERS, SMALL, Adapter
 from nightschool.engine.sampling import (
     MOST_ALTERNATIVES,
@@ -103,19 +104,25 @@ class Llama(Scoring):
         *,
         cancelled: Callable[[], bool] = lambda: False,
         on_token: Callable[[], None] = lambda: None,
+        trace: entropy.Trace | None = None,
     ) -> Iterator[tuple[str, TokenLogprob | None]]:
         """Yield a piece of text (maybe empty) and, if wanted, its log-probability, per token.
 
-        What it took is in `timing` afterwards.
+        What it took is in `timing` afterwards; `trace` gets each token and its entropy (nats).
         """
         self.timing = Timing(prompt_tokens=len(ids))
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         gate = StopGate(wanted.stop)
-        for token, scores in self._tokens(ids, wanted, cancelled):
+        scored = trace is not None or wanted.logprobs >= 0
+        for token, scores in self._tokens(ids, wanted, cancelled, scored):
             on_token()
             self.timing.tokens += 1
             piece = self.piece(token)
-            report = None if scores is None else self._report(token, scores, wanted.logprobs)
+            report = None
+            if scores is not None and wanted.logprobs >= 0:
+                report = self._report(token, scores, wanted.logprobs)
+            if scores is not None and trace is not None:
+                trace.append((piece, entropy.of_scores(scores)))
             yield gate.push(decoder.decode(piece)), report
             if gate.closed:
                 self.timing.ended = "stop"
@@ -133,28 +140,25 @@ class Llama(Scoring):
         top_p: float = 1.0,
         stop: Sequence[str] = (),
         check: Callable[[], None] = lambda: None,
+        trace: entropy.Trace | None = None,
     ) -> str:
         """The whole continuation at once, without surrounding white space.
 
-        `check` is called for every token and may raise to cancel.
+        `check` is called for every token and may raise to cancel; `trace` gets each token and its
+        entropy (nats).
         """
-        return "".join(
-            self.stream(
-                messages,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=seed,
-                top_p=top_p,
-                stop=stop,
-                on_token=check,
-            )
-        ).strip()
+        wanted = Sampling(
+            max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop)
+        )
+        written = self.write(self.prompt_ids(messages), wanted, on_token=check, trace=trace)
+        return "".join(text for text, _ in written).strip()
 
     # -- token by token ------------------------------------------------------------------------
 
     def _tokens(
-        self, ids: list[int], wanted: Sampling, cancelled: Callable[[], bool]
+        self, ids: list[int], wanted: Sampling, cancelled: Callable[[], bool], scored: bool
     ) -> Iterator[tuple[int, Floats | None]]:
+        """Each token, and if `scored` the raw scores it came from (a view, until the next one)."""
         if not ids:
             raise UsageError("The prompt is empty.", "Ask something.")
         if len(ids) >= self.context:
@@ -177,10 +181,9 @@ class Llama(Scoring):
             if guesses is None:
                 guesses = 0 if self.header.parameters < SMALL else LOOKUP
             if guesses and wanted.plain and wanted.logprobs < 0:
-                for token in self._looking_up(ids, end, guesses, cancelled):
-                    yield token, None
+                yield from self._looking_up(ids, end, guesses, cancelled)
             else:
-                yield from self._one_by_one(len(ids), end, sampler, wanted, cancelled)
+                yield from self._one_by_one(len(ids), end, sampler, cancelled, scored)
         finally:
             timing.eval_s = time.perf_counter() - began if timing.prompt_s else 0.0
             sampler.close()
@@ -190,8 +193,8 @@ class Llama(Scoring):
         start: int,
         end: int,
         sampler: Sampler,
-        wanted: Sampling,
         cancelled: Callable[[], bool],
+        scored: bool,
     ) -> Iterator[tuple[int, Floats | None]]:
         lib = self._lib
         for position in range(start, end):
@@ -202,20 +205,21 @@ class Llama(Scoring):
             if token < 0 or lib.llama_vocab_is_eog(self._vocab, token):
                 self.timing.ended = "stop"
                 return
-            yield token, self._scores(-1) if wanted.logprobs >= 0 else None
+            yield token, self._scores(-1) if scored else None
             if position + 1 < end:
                 self._decode([token], position, last_only=True)
 
     def _looking_up(
         self, ids: list[int], end: int, guesses: int, cancelled: Callable[[], bool]
-    ) -> Iterator[int]:
+    ) -> Iterator[tuple[int, Floats]]:
         """Greedy, with guesses from the text so far that are checked many at once.
 
         After guesses that were all wrong, the next ones wait twice as long.
         """
         lib, timing = self._lib, self.timing
         text = list(ids)
-        token = int(self._scores(-1).argmax())
+        scores = self._scores(-1)
+        token = int(scores.argmax())
         pause, waiting = 0, 0
         while True:
             if cancelled():
@@ -224,7 +228,7 @@ class Llama(Scoring):
             if lib.llama_vocab_is_eog(self._vocab, token):
                 timing.ended = "stop"
                 return
-            yield token
+            yield token, scores
             text.append(token)
             room = end - len(text)
             if room <= 0:
@@ -234,17 +238,20 @@ class Llama(Scoring):
             at = len(text) - 1
             self._decode([token, *guess], at, last_only=not guess)
             if not guess:
-                token = int(self._scores(-1).argmax())
+                scores = self._scores(-1)
+                token = int(scores.argmax())
                 continue
             right = 0
-            token = int(self._scores(0).argmax())
+            scores = self._scores(0)
+            token = int(scores.argmax())
             while right < len(guess) and token == guess[right]:
                 if lib.llama_vocab_is_eog(self._vocab, token):
                     break
-                yield token
+                yield token, scores
                 text.append(token)
                 right += 1
-                token = int(self._scores(right).argmax())
+                scores = self._scores(right)
+                token = int(scores.argmax())
             timing.guessed += len(guess)
             timing.accepted += right
             pause = 0 if right else max(2 * pause, 2)

@@ -6,7 +6,8 @@ Operations (parameters → result; streamed events):
     chat     messages | prompt, version?, mode?,       → Answer, prompt_tokens, finish_reason,
              sampling, form?, tools?, tool_choice?       logprobs, tool_calls, timing;
              (see `engine.requests`)                     {"delta": text}
-    search   query, k?                                 → [Hit]
+    search   query, k?, rerank?, rerank_depth?,        → [Hit]
+             rerank_ms?
     embed    texts                                     → {"dim", "vectors", "tokens"}
     nll      prompt, completion, version?              → {"nll", "tokens"}
     examine                                            → Abilities; {"done", "total"}
@@ -88,7 +89,7 @@ def _handlers(
 
     def search(params: dict[str, Any], job: Job) -> Any:
         return current.runtime().search(
-            requests.text(params, "query"), requests.number(params, "k", 8)
+            requests.text(params, "query"), requests.number(params, "k", 8), requests.wish(params)
         )
 
     def embed(params: dict[str, Any], job: Job) -> Any:

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nightschool.config.rules import Reranks
 from nightschool.engine.sampling import MOST_ALTERNATIVES, Sampling
 from nightschool.engine.talking import Reply, Request
 from nightschool.engine.tools import written
 from nightschool.errors import UsageError
+from nightschool.index.rerank import OFF, Wish
 
 Params = Mapping[str, Any]
+RERANKS = Reranks()
 
 
 def text(params: Params, name: str) -> str:
@@ -35,6 +38,22 @@ def number(params: Params, name: str, default: Any) -> Any:
 def version(params: Params) -> int | None:
     """The version asked for; None is the current one."""
     return None if params.get("version") is None else int(number(params, "version", 0))
+
+
+def wish(params: Params) -> Wish | None:
+    """By what a search is reranked; None is by nothing. Raises UsageError for what cannot be."""
+    by = text(params, "rerank") if params.get("rerank") is not None else OFF
+    wrong = RERANKS.wrong("rerank", by)
+    if wrong is not None:
+        raise UsageError(*wrong)
+    if by == OFF:
+        return None
+    default = Wish()
+    return Wish(
+        by,
+        number(params, "rerank_depth", default.depth),
+        number(params, "rerank_ms", default.budget_ms),
+    )
 
 
 def read(params: Params, style: str) -> Request:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nightschool.config import Config
 from nightschool.engine import exam, harmless
+from nightschool.engine.agreement import Rules
 from nightschool.engine.answering import READ, Answering, Served, with_note
 from nightschool.engine.llama import Adapter, Llama
 from nightschool.engine.sampling import Sampling
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from nightschool.engine.evidence import SpanReader
     from nightschool.index.embed import QuickMiniLM
+    from nightschool.index.rerank import Wish
+    from nightschool.index.rerank.order import Reranking
     from nightschool.index.search import Search
     from nightschool.models.reader import Reader
     from nightschool.ports import Retriever
@@ -93,6 +96,13 @@ class Runtime:
             return Search(self.store, self.home, self.encoder)
         except ModelError:  # its `note` says that it searches by words only
             return Search(self.store, self.home, None)
+
+    @cached_property
+    def reranking(self) -> Reranking:
+        """What reads the first passages of a search again, where that is wished for."""
+        from nightschool.index.rerank.order import Reranking
+
+        return Reranking(self.home, lambda: self.reader, self.config.engine.threads)
 
     @cached_property
     def reader(self) -> Reader:
@@ -160,11 +170,19 @@ class Runtime:
 
     # -- requests --------------------------------------------------------------------------------
 
-    def search(self, query: str, k: int = 8) -> list[Hit]:
-        """The best `k` passages."""
+    def search(self, query: str, k: int = 8, wish: Wish | None = None) -> list[Hit]:
+        """The best `k` passages, the first of them in the order of a reranker if one is wished for.
+
+        Raises NotFound or ModelError when that reranker cannot be had.
+        """
         if not query.strip():
             raise UsageError("The query is empty.", "Say what to look for.")
-        return [harmless.hit(hit) for hit in self.searcher.search(query, k)]
+        if wish is None:
+            hits = self.searcher.search(query, k)
+        else:
+            found = self.searcher.search(query, max(k, wish.depth))
+            hits = self.reranking.order(query, found, wish, k)
+        return [harmless.hit(hit) for hit in hits]
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Unit vectors `[len(texts), 384]`."""
@@ -186,7 +204,8 @@ class Runtime:
         if not question.strip():
             raise UsageError("The question is empty.", "Ask something.")
         if mode == "raw":
-            return self.chat([("user", question)], version, mode, on_delta=on_delta, check=check)
+            own = Request((("user", question),), version=version, mode=mode, traced=True)
+            return talk(self, own, on_delta, check).answer
         if mode not in MODES:
             raise UsageError(f"Unknown mode {mode!r}.", f"One of: {', '.join(MODES)}.")
         self.require_room(question)
@@ -288,13 +307,14 @@ class Runtime:
             self.abilities,
             passages=self.config.engine.passages or READ,
             max_tokens=self.config.engine.max_tokens,
+            rules=Rules.of(self.config.engine),
         )
 
     def close(self) -> None:
         """Free all memory."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.llama.close)
-            for part in ("encoder", "reader"):
+            for part in ("encoder", "reader", "reranking"):
                 if part in self.__dict__:
                     stack.callback(self.__dict__[part].close)
 

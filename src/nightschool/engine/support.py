@@ -112,6 +112,15 @@ def stems(text: str) -> set[str]:
     return {word.stem for word in _words(text)}
 
 
+def content_spans(text: str) -> list[tuple[int, int]]:
+    """Characters `[start, end)` of each content word of a text."""
+    return [
+        match.span()
+        for match in _WORD.finditer(text)
+        if match.group().casefold().removesuffix("'s").removesuffix("’s") not in STOP
+    ]
+
+
 def _words(text: str) -> Iterator[Word]:
     text = unicodedata.normalize("NFKC", text)
     for match in _WORD.finditer(text):
@@ -181,3 +190,16 @@ def agree(one: str, two: str) -> bool:
     ):
         return False  # different figures are never the same answer
     return len(a & b) >= 0.66 * min(len(a), len(b))
+
+
+def likeness(one: str, two: str) -> float:
+    """How much of their content two answers share: 0 nothing, 1 all (Dice's coefficient of stems).
+
+    Two that say they do not know are alike; one that does and one that does not share nothing.
+    """
+    if abstains(one) or abstains(two):
+        return float(abstains(one) and abstains(two))
+    a, b = stems(one), stems(two)
+    if not a or not b:
+        return float(one.strip().casefold() == two.strip().casefold())
+    return 2 * len(a & b) / (len(a) + len(b))

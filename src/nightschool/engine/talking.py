@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from nightschool.engine import exam, forms, harmless
 from nightschool.engine import tools as calls
+from nightschool.engine.agreement import SEED, TEMPERATURE, Rules, Signals
 from nightschool.engine.answering import with_note
+from nightschool.engine.entropy import Entropy, Trace
 from nightschool.engine.exam import reading_prompt
 from nightschool.engine.llama import Timing
 from nightschool.engine.sampling import Sampling, TokenLogprob
 from nightschool.engine.stopping import StopGate
+from nightschool.engine.support import abstains
 from nightschool.engine.tools import ToolCall
 from nightschool.errors import UsageError
-from nightschool.records import Answer
+from nightschool.records import Answer, Confidence
 
 if TYPE_CHECKING:
     from nightschool.engine.answering import Served
     from nightschool.engine.runtime import Runtime
 
+CONTRADICTED = "The model's own words were held back: a second sample of it said something else."
 OWN_KNOWLEDGE = "Nothing in your files answers this: these are the model's own words."
 FORMED = (
     "Put into the asked form by the model, which may have changed it: compare with the citations."
@@ -63,6 +67,8 @@ class Request:
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str = "auto"
     tools_unused: bool = False
+    traced: bool = False
+    """Whether the entropy of what the model writes is taken (see `engine.entropy`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Reply:
     timing: Timing
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    entropy: Entropy | None = None
 
 
 def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Reply:
@@ -109,11 +116,13 @@ def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Re
     if not formed and not _small_talk(runtime, answer):
         return _from_files(runtime, wanted, answer, on_delta)
     cleaner = harmless.Cleaner(on_delta)
+    wanted = replace(wanted, traced=True)
     if formed:
         reply = _formed(runtime, wanted, question, answer, cleaner.push, check)
+    elif (spoken := _small_talk_of(runtime, wanted, answer, cleaner.push, check)) is None:
+        return _from_files(runtime, wanted, with_note(answer, CONTRADICTED), on_delta)
     else:
-        reply = _own_words(runtime, wanted, cleaner.push, check)
-        reply = replace(reply, answer=with_note(reply.answer, OWN_KNOWLEDGE))
+        reply = spoken
     cleaner.flush()
     return replace(reply, answer=harmless.answer(reply.answer))
 
@@ -121,6 +130,45 @@ def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Re
 def _small_talk(runtime: Runtime, answer: Answer) -> bool:
     """Whether the files say nothing and the model may speak for itself."""
     return answer.carried_by == "abstained" and runtime.abilities.chats >= exam.CHATS
+
+
+def _small_talk_of(
+    runtime: Runtime, wanted: Request, answer: Answer, on_delta: Delta, check: Check
+) -> Reply | None:
+    """The model's own words where no passage answers; None when a second sample contradicts them.
+
+    Where the second sample decides, nothing is shown before it was drawn.
+    """
+    rules = Rules.of(runtime.config.engine)
+    shown: list[str] = []
+    reply = _own_words(runtime, wanted, shown.append if rules.decides else on_delta, check)
+    signals = Signals(rules, entropy=reply.entropy)
+    if rules.second_answer != "never" and not abstains(reply.answer.text):
+        begun = runtime.llama.detokenize(
+            runtime.llama.tokenize(reply.answer.text)[: rules.second_tokens]
+        )
+        kept = runtime.llama.timing  # the reply's, not the second sample's
+        second = runtime.llama.generate(
+            wanted.messages,
+            max_tokens=rules.second_tokens,
+            temperature=TEMPERATURE,
+            seed=SEED,
+            check=check,
+        )
+        runtime.llama.timing = kept
+        signals.compared(begun, second)
+    if signals.voted and not signals.answers:
+        return None
+    for piece in shown:
+        on_delta(piece)
+    sure = _beside(reply.answer, answer)
+    sure = replace(
+        sure,
+        agreement=signals.agreement,
+        samples=max(signals.samples, sure.samples),
+        decided_by=signals.decided_by,
+    )
+    return replace(reply, answer=replace(with_note(reply.answer, OWN_KNOWLEDGE), confidence=sure))
 
 
 def _from_files(runtime: Runtime, wanted: Request, answer: Answer, on_delta: Delta) -> Reply:
@@ -161,8 +209,15 @@ def _formed(
         supported=False,
         tokens=reply.answer.tokens,
         seconds=answer.seconds + reply.answer.seconds,
+        confidence=_beside(reply.answer, answer),
     )
     return replace(reply, answer=with_note(formed, FORMED))
+
+
+def _beside(spoken: Answer, found: Answer) -> Confidence:
+    """The signals of what the model wrote, with the support that its passage had."""
+    support = found.confidence.span_support if found.confidence else None
+    return replace(spoken.confidence or Confidence(), span_support=support)
 
 
 def _own_words(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Reply:
@@ -179,7 +234,8 @@ def _own_words(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check)
         check()
         return False
 
-    for piece, report in llama.write(ids, sampling, cancelled=watched):
+    trace: Trace | None = [] if wanted.traced else None
+    for piece, report in llama.write(ids, sampling, cancelled=watched, trace=trace):
         if report is not None:
             reports.append(report)
         if piece:
@@ -195,8 +251,12 @@ def _own_words(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check)
             on_delta(text)
     timing = llama.timing
     answer = _answer(text, served, timing, time.monotonic() - begun, wanted.prompt is None)
+    signals = Signals()
+    if trace is not None:
+        signals.wrote(trace)
+        answer = replace(answer, confidence=signals.record())
     finish = "tool_calls" if found else "length" if timing.ended == "length" else "stop"
-    return Reply(answer, len(ids), finish, timing, tuple(reports), tuple(found))
+    return Reply(answer, len(ids), finish, timing, tuple(reports), tuple(found), signals.entropy)
 
 
 def _prepared(runtime: Runtime, wanted: Request) -> tuple[str, Sampling]:
