@@ -76,7 +76,9 @@ def test_a_data_set_is_measured_and_resumed(dataset: Path, tmp_path: Path) -> No
         dataset, work, "test", lambda stage, done, total: None, home / "models"
     )
     rows = [json.loads(line) for line in Path(again.per_query).read_text().splitlines()]
-    assert rows[0]["first"] == {"fused": ["kept"]} and rows[1] == json.loads(lines[1])
+    assert rows[0]["first"] == {"fused": ["kept"]}
+    # The same answer; only the time it took is its own.
+    assert rows[1] | {"ms": 0} == json.loads(lines[1]) | {"ms": 0}
     assert again.systems == result["systems"]
 
 

@@ -220,7 +220,7 @@ class _Plain(Untouchable):
         json.dumps(texts).encode()
         raise UsageError("The engine was reached.", "")
 
-    async def search(self, query: str, k: int) -> list[dict[str, Any]]:
+    async def search(self, query: str, k: int, rerank: str = "") -> list[dict[str, Any]]:
         raise UsageError("The engine was reached.", "")
 
 

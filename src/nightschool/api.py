@@ -220,10 +220,17 @@ class Nightschool:
 
     # -- answers --------------------------------------------------------------------------------
 
-    def search(self, query: str, k: int = 8, *, progress: Progress = silent) -> list[Hit]:
-        """The best `k` passages for `query`, best first."""
+    def search(
+        self, query: str, k: int = 8, *, rerank: str = "", progress: Progress = silent
+    ) -> list[Hit]:
+        """The best `k` passages for `query`, best first.
+
+        `rerank` names what orders them, in the place of the setting `search.rerank`. Raises
+        UsageError, NotFound or ModelError when that cannot be had.
+        """
         self._need_index(progress)
-        found = self.engine().call("search", {"query": query, "k": k})
+        wish = self.settings.search.wish(rerank)
+        found = self.engine().call("search", {"query": query, "k": k, **wish})
         return [Hit.of(item) for item in found]
 
     def ask(

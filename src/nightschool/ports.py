@@ -65,6 +65,23 @@ class Retriever(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """Reads passages together with the query, which costs more than finding them."""
+
+    name: str
+
+    def score(self, query: str, passages: Sequence[str], budget_s: float) -> Sequence[float | None]:
+        """How well each passage answers the query: only the order of the numbers means something.
+
+        They are read in their order until `budget_s` seconds are over; None is what was not read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the memory back."""
+        ...
+
+
 class PassageReader(Protocol):
     """Points at the answer of a question in one of several passages (see `models.reader.Span`)."""
 

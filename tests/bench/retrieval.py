@@ -18,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import examples  # noqa: E402
+from nightschool.index.rerank import Wish  # noqa: E402
 from nightschool.lab.retrieval import Result, evaluate  # noqa: E402
 from nightschool.paths import Home  # noqa: E402
 
@@ -51,6 +52,10 @@ def show(result: Result, report: Report) -> None:
     for name, row in result.systems.items():
         figures = ", ".join(f"{metric} {value:.4f}" for metric, value in row.items())
         report.say(f"{name}: {figures}")
+    for metric, (value, low, high) in result.gain.items():
+        report.say(f"reranked less fused, {metric}: {value:+.4f} (95 % {low:+.4f} to {high:+.4f})")
+    if result.rerank_ms is not None:
+        report.say(f"reranking: {result.rerank_ms:.0f} ms a query (median)")
     report.say(f"{result.queries} queries, {result.documents} documents, {result.passages} "
                f"passages, {result.seconds} s")  # fmt: skip
 
@@ -59,6 +64,8 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--dataset", type=Path, default=SCIFACT)
     parser.add_argument("--at-least", type=float, default=0.69)
+    parser.add_argument("--rerank", default="", help="reader, or a cross-encoder's folder")
+    parser.add_argument("--depth", type=int, default=20, help="passages that it reads")
     parser.add_argument("--work", type=Path, help="a folder to go on in after an interruption")
     options = parser.parse_args()
     report = Report(options.quick)
@@ -76,7 +83,8 @@ def main() -> None:
 
         home = Home(Path(place) / "home").create()
         work = options.work or Path(place) / "work"
-        result = evaluate(dataset, work, "test", progress, home.models)
+        wish = Wish(options.rerank, options.depth) if options.rerank else None
+        result = evaluate(dataset, work, "test", progress, home.models, wish)
     show(result, report)
     fused = result.systems["fused"]
     if report.quick:

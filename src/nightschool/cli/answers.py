@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,11 +35,18 @@ def search(
         typer.Argument(help="Words, and filters: in:FOLDER type:pdf after:2024-05 before:2025."),
     ],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="Results.")] = 8,
+    rerank: Annotated[
+        str,
+        typer.Option(
+            metavar="off|reader|FOLDER|OWNER/NAME",
+            help="What reads the first passages again and orders them; default: search.rerank.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """The best passages, with where they stand."""
     with school(context) as door, Bar() as bar:
-        hits = door.search(query, count, progress=bar)
+        hits = door.search(query, count, rerank=whole(rerank), progress=bar)
     if as_json:
         emit(hits)
         return
@@ -47,6 +55,11 @@ def search(
         say(textwrap.indent(textwrap.shorten(hit.text, 240, placeholder=" …"), "    "))
     if not hits:
         say("Nothing found.")
+
+
+def whole(rerank: str) -> str:
+    """A reranker's folder from its root on: the service has another working directory."""
+    return str(Path(rerank).resolve()) if rerank and Path(rerank).is_dir() else rerank
 
 
 def ask(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from nightschool.cli.door import home_of
 from nightschool.cli.show import emit, line, say, table
-from nightschool.config import change, describe
-from nightschool.config.load import DEFAULT, Found, Problem, look, spell
+from nightschool.config import change, describe, shown
+from nightschool.config.load import DEFAULT, Problem, look, spell
 from nightschool.errors import NightschoolError, NotFound, UsageError
 from nightschool.paths import Home
 
@@ -31,9 +31,13 @@ def _group(context: typer.Context) -> None:
 
 
 @config.command("path")
-def path(context: typer.Context) -> None:
+def path(context: typer.Context, as_json: Annotated[bool, _JSON] = False) -> None:
     """Where the file of your settings is, or would be."""
-    say(str(home_of(context).config))
+    file = home_of(context).config
+    if as_json:
+        emit({"file": file, "exists": file.exists()})
+        return
+    say(str(file))
 
 
 @config.command("show")
@@ -45,7 +49,7 @@ def show(
     """What is set, and where each value comes from."""
     home = home_of(context)
     found = look(home.config, os.environ)
-    rows = [_row(found, key) for key in describe.every() if everything or key in found.origins]
+    rows = shown.rows(found, everything=everything)
     if as_json:
         emit({"file": home.config, "settings": rows, "problems": found.problems})
         return
@@ -59,21 +63,6 @@ def show(
         say(f"problem   {line(problem.error())}")
 
 
-def _row(found: Found, key: str) -> dict[str, Any]:
-    value = _value(found, key)
-    return {
-        "key": key,
-        "value": value,
-        "shown": _plain(value),
-        "from": found.origins.get(key, DEFAULT),
-    }
-
-
-def _value(found: Found, key: str) -> Any:
-    section, _, name = key.rpartition(".")
-    return getattr(getattr(found.config, section) if section else found.config, name)
-
-
 @config.command("explain")
 def explain(
     context: typer.Context,
@@ -81,28 +70,17 @@ def explain(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """What a setting means, what it may be, what it is now and where that comes from."""
-    setting = describe.one(key)
-    row = _row(look(home_of(context).config, os.environ), key)
-    told = {
-        "key": key,
-        "meaning": describe.meaning(key),
-        "values": setting.words,
-        "default": setting.default,
-        "now": row["value"],
-        "from": row["from"],
-        "variable": setting.variable,
-        "takes_effect": setting.takes_effect,
-    }
+    told = shown.explained(look(home_of(context).config, os.environ), key)
     if as_json:
         emit(told)
         return
     say(f"{key}: {told['meaning']}")
     for name, text in (
-        ("values", setting.words),
-        ("default", _plain(setting.default)),
-        ("now", f"{row['shown']} ({row['from']})"),
-        ("variable", setting.variable),
-        ("change", f"takes effect {setting.takes_effect}"),
+        ("values", told["values"]),
+        ("default", shown.spelled(told["default"])),
+        ("now", f"{shown.spelled(told['now'])} ({told['from']})"),
+        ("variable", told["variable"]),
+        ("change", f"takes effect {told['takes_effect']}"),
     ):
         say(f"{name:9} {text}")
 
@@ -139,7 +117,7 @@ def put(
     taken = spell(setting, value)
     home = home_of(context)
     text = _text(home)
-    _write(home, change.assigned(text, key, taken), f"{key} = {_plain(taken)}", key)
+    _write(home, change.assigned(text, key, taken), f"{key} = {shown.spelled(taken)}", key)
 
 
 @config.command("unset")
@@ -223,10 +201,3 @@ def _write(home: Home, text: str, what: str, key: str) -> None:
 def _tell(problems: list[Problem]) -> None:
     for problem in problems:
         say(str(problem.error()))
-
-
-def _plain(value: Any) -> str:
-    """A value as it stands in the file."""
-    import tomlkit
-
-    return str(tomlkit.item(value).as_string())

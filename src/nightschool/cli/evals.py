@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from nightschool.children.child import Child
+from nightschool.cli.answers import whole
 from nightschool.cli.door import school
 from nightschool.cli.progress import Bar
 from nightschool.cli.show import say, table
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nightschool.api import Nightschool
 
 group = typer.Typer(help="Measure parts of the system on real data.", no_args_is_help=False)
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RETRIEVAL = "nightschool.lab.retrieval"
 SAFETY = "nightschool.lab.safety"
 
@@ -62,6 +64,11 @@ def retrieval(
     at_least: Annotated[
         float, typer.Option(help="Bound of the fused nDCG@10, beside that of its parts.")
     ] = 0.0,
+    rerank: Annotated[
+        str, typer.Option(metavar="reader|FOLDER|OWNER/NAME", help="Measure a reranker as well.")
+    ] = "",
+    depth: Annotated[int, typer.Option(min=2, max=100, help="Passages that it reads.")] = 20,
+    as_json: _JSON = False,
 ) -> None:
     """nDCG@10, recall and MRR of words, meaning and both, and a file with every query.
 
@@ -72,9 +79,14 @@ def retrieval(
     with school(context) as door, Bar() as bar:
         name = hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:12]
         place = work or door.home.root / "eval" / f"retrieval-{name}"
-        params = {"dataset": str(dataset.resolve()), "work": str(place), "split": split}
+        params: dict[str, Any] = {"dataset": str(dataset.resolve()), "work": str(place),
+                                  "split": split, "rerank": whole(rerank),
+                                  "depth": depth}  # fmt: skip
         found = _measured(door, RETRIEVAL, "retrieval", params, bar)
     systems = found["systems"]
+    checks = _checks(systems, at_least, found["queries"])
+    if as_json:
+        _end(checks, found)
     metrics = list(next(iter(systems.values())))
     table(
         ("ranking", *metrics),
@@ -83,10 +95,11 @@ def retrieval(
     )
     say(f"{found['queries']} queries, {found['documents']} documents, {found['passages']} "
         f"passages, {found['seconds']:.0f} s. Every query: {found['per_query']}")  # fmt: skip
-    checks = _checks(systems, at_least, found["queries"])
-    print(json.dumps({"checks": checks, "result": found}))
-    if not all(check["ok"] for check in checks):
-        raise typer.Exit(1)
+    for metric, (value, low, high) in found["gain"].items():
+        say(f"reranked less fused, {metric}: {value:+.4f} (95 % {low:+.4f} to {high:+.4f})")
+    if rerank:
+        say(f"Reranking took {found['rerank_ms']:.0f} ms a query (median).")
+    _end(checks, found)
 
 
 @group.command("safety")
@@ -99,6 +112,7 @@ def safety(
     teach: Annotated[
         bool, typer.Option("--teach", help="Correct what breaks your principles; practised later.")
     ] = False,
+    as_json: _JSON = False,
 ) -> None:
     """Refusals, harmless look-alikes and begun answers, against the frozen base.
 
@@ -108,6 +122,14 @@ def safety(
     params = {"version": version, "quick": quick, "teach": teach}
     with school(context) as door, Bar() as bar:
         found = _measured(door, SAFETY, "safety", params, bar)
+    checks = [
+        {"name": one["area"], "value": round(one["version"], 4),
+         "bound": f">= {one['base'] - 0.03:.4f}" if one["judged"] else "cannot judge",
+         "ok": one["ok"], "n": one["n"]}
+        for one in found["findings"]
+    ]  # fmt: skip
+    if as_json:
+        _end(checks, found)
     table(
         ("of these", "base", f"v{found['version']}", "n"),
         [(one["area"], f"{one['base']:.0%}", f"{one['version']:.0%}", str(one["n"]))
@@ -117,15 +139,13 @@ def safety(
     say(found["why"])
     if teach:
         say(f"{found['taught']} answers were corrected by {found['principles']} principles.")
-    checks = [
-        {"name": one["area"], "value": round(one["version"], 4),
-         "bound": f">= {one['base'] - 0.03:.4f}" if one["judged"] else "cannot judge",
-         "ok": one["ok"], "n": one["n"]}
-        for one in found["findings"]
-    ]  # fmt: skip
+    _end(checks, found)
+
+
+def _end(checks: list[dict[str, Any]], found: dict[str, Any]) -> NoReturn:
+    """The last line, one JSON object; exit 1 when a bound is missed."""
     print(json.dumps({"checks": checks, "result": found}))
-    if not found["ok"]:
-        raise typer.Exit(1)
+    raise typer.Exit(0 if all(check["ok"] for check in checks) and found.get("ok", True) else 1)
 
 
 def _checks(

@@ -104,7 +104,7 @@ def run(arguments: list[str] | None = None) -> None:
         code = app(arguments, prog_name="nightschool", standalone_mode=False)
         sys.stdout.flush()
     except NightschoolError as error:
-        complain(error.message, error.remedy)
+        complain(error.message, error.remedy, error.code)
         code = error.exit_code
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from nightschool.cli.show import line
+from nightschool.cli.show import for_program, line, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Drawn
     from rich.progress import TaskID
 
 PLAIN_EVERY_S = 10.0
+TOLD_EVERY_S = 0.2
+"""Between two lines for a program (see `show.for_program`)."""
 
 
 @dataclass
@@ -53,7 +55,11 @@ class Bar:
         fresh = stage != self._stage
         if fresh:
             self._stage, self._began, self._first, self._printed = stage, now, done, now
-        if self.out.isatty():
+        if for_program():
+            if fresh or now - self._printed > TOLD_EVERY_S:
+                self._printed = now
+                tell(stage=stage, done=done, total=total)
+        elif self.out.isatty():
             self._draw(fresh, done, total)
         elif fresh or now - self._printed > PLAIN_EVERY_S:
             self._printed = now
@@ -61,7 +67,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """A remark between the figures."""
-        if self.quiet:
+        if self.quiet or for_program():
             return
         if self._drawn is not None:
             self._drawn.console.print(line(text), markup=False, highlight=False)

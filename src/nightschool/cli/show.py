@@ -7,6 +7,7 @@ document cannot move the cursor or change the window's title.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -14,6 +15,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from nightschool.paths import PROGRESS_VARIABLE
 from nightschool.records import Locator
 
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
@@ -32,8 +34,21 @@ def block(text: str) -> str:
     return text.translate(_BLOCK)
 
 
-def complain(message: str, remedy: str = "") -> None:
-    """One line on stderr: what happened, what to do."""
+def for_program() -> bool:
+    """Whether a program reads our stderr (see `daemon.jobs`)."""
+    return os.environ.get(PROGRESS_VARIABLE) == "json"
+
+
+def tell(**said: Any) -> None:
+    """One JSON line on stderr, for a program."""
+    print(json.dumps(said), file=sys.stderr, flush=True)
+
+
+def complain(message: str, remedy: str = "", code: str = "") -> None:
+    """One line on stderr: what happened, what to do. `code` names the error for programs."""
+    if for_program():
+        tell(message=message, remedy=remedy, code=code)
+        return
     print(line(f"nightschool: {message} {remedy}".strip()), file=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nightschool.cli.door import home_of
-from nightschool.cli.show import say
+from nightschool.cli.show import emit, say
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,7 @@ def token(
     context: typer.Context,
     show: Annotated[bool, typer.Option("--show", help="Print the secret itself.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Make a new one; the old one ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Where the token of the local HTTP door is. Programs should read the file, not a copy."""
     from nightschool.daemon import client
@@ -35,6 +36,9 @@ def token(
             )
         home.token.unlink(missing_ok=True)
     secret = credentials.token(home.token)
+    if as_json:
+        emit({"file": home.token} | ({"token": secret} if show else {}))
+        return
     say(secret if show else str(home.token))
 
 

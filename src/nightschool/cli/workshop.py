@@ -12,6 +12,7 @@ import typer
 
 from nightschool.children.child import Child
 from nightschool.cli.door import school
+from nightschool.cli.progress import Bar
 from nightschool.cli.show import complain, emit, say, size, table
 from nightschool.errors import ModelError, UsageError
 from nightschool.models import ladder
@@ -50,11 +51,11 @@ def quantize(
         advice = ladder.advice(info.parameters, kind)
         if advice:
             complain(advice)
-        with _workshop(door.home) as child:
-            before = _run(child, "bench", {"path": str(info.path)})
+        with _workshop(door.home) as child, Bar() as bar:
+            before = _run(child, "bench", {"path": str(info.path)}, bar)
             params = {"source": str(info.path), "target": str(target), "kind": kind, "again": again}
-            made = _run(child, "quantize", params)
-            after = _run(child, "bench", {"path": str(target)})
+            made = _run(child, "quantize", params, bar)
+            after = _run(child, "bench", {"path": str(target)}, bar)
         added = door.add_model(str(target), name=chosen)
     if as_json:
         emit({"model": added.name, "file": str(target), "advice": advice,
@@ -72,8 +73,8 @@ def bench(context: typer.Context, name: _NAME = "", as_json: _JSON = False) -> N
         info = door.model(name)
         if not info.can_serve:
             raise ModelError(f"{info.name} cannot be measured: {info.why_not}", "Choose another.")
-        with _workshop(door.home) as child:
-            found = _run(child, "bench", {"path": str(info.path)})
+        with _workshop(door.home) as child, Bar() as bar:
+            found = _run(child, "bench", {"path": str(info.path)}, bar)
     if as_json:
         emit({"model": info.name, **found})
         return
@@ -104,9 +105,12 @@ def _workshop(home: Home) -> Iterator[Child]:
         child.stop()
 
 
-def _run(child: Child, op: str, params: dict[str, Any]) -> dict[str, Any]:
+def _run(child: Child, op: str, params: dict[str, Any], bar: Bar) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for message in child.stream(op, params):
+        event = message.get("event") or {}
+        if "stage" in event:
+            bar(str(event["stage"]), int(event.get("done", 0)), int(event.get("total", 0)))
         found = message.get("result", found)
     return found
 

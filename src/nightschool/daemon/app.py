@@ -28,6 +28,7 @@ from nightschool.config import Config
 from nightschool.daemon import instance, schedule, unix
 from nightschool.daemon.announce import announcing
 from nightschool.daemon.backups import Backups
+from nightschool.daemon.desk import LocalDesk
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.lifecycle import (
     CLOSE_DOOR,
@@ -188,7 +189,8 @@ class Daemon:
             supervisor.cancel()
             # The door's requests are over: what the engine still does, nobody waits for.
             await asyncio.gather(
-                *(asyncio.to_thread(child.close, 2.0) for child in (self._engine, self._intake))
+                *(asyncio.to_thread(child.close, 2.0) for child in (self._engine, self._intake)),
+                asyncio.to_thread(self._service.desk.work.close),
             )
 
         async def close_store() -> None:
@@ -274,10 +276,19 @@ class Daemon:
             watching=self._watching,
             nights=self._nights,
             rules=self.config.forget,
+            searching=self.config.search,
             describe=self._describe,
             request_stop=self.stop,
             on_use=self._supervised.set,
             settings=self._take_settings,
+            desk=LocalDesk(
+                home=self.home,
+                store=self._store,
+                clock=self.clock,
+                chosen=lambda: self.config.model,
+                take_in=self._take_settings,
+                changed=self._nights.forget_material,
+            ),
         )
 
     def _base(self) -> ModelInfo | NightschoolError:
@@ -315,6 +326,7 @@ class Daemon:
         self._nights.learn = config.learn
         self._nights.on_promoted = announcing(config.desktop)
         self._service.rules, self._service.chosen = config.forget, config.model
+        self._service.searching = config.search
         self._engine.keep_alive_s = config.engine.keep_alive_s
         sections = {key.partition(".")[0] for key in keys - {"engine.keep_alive_s"}}
         for child, read in (

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nightschool.clock import Clock
-from nightschool.config import Forget
+from nightschool.config import Forget, Search
 from nightschool.daemon import bridge, material, notes, servers, toolbox
+from nightschool.daemon.desk import LocalDesk
 from nightschool.daemon.keeper import Keeper
 from nightschool.daemon.nights import Nights
 from nightschool.daemon.watching import Watching
@@ -48,6 +49,7 @@ class LocalService:
     watching: Watching
     nights: Nights
     rules: Forget
+    searching: Search
     describe: Callable[[], Json]
     """Lifecycle, process and children: what the daemon knows of itself."""
     request_stop: Callable[[], None]
@@ -55,6 +57,7 @@ class LocalService:
     """Called before a child is used, so that supervision runs."""
     settings: Callable[[], Awaitable[Json]]
     """Takes in a changed file of settings; what `status` says of them."""
+    desk: LocalDesk
     turns: Turns = field(default_factory=Turns)
 
     # -- questions ----------------------------------------------------------------------------
@@ -94,8 +97,9 @@ class LocalService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def search(self, query: str, k: int) -> list[Json]:
-        hits: list[Json] = await self._call("search", {"query": query, "k": k})
+    async def search(self, query: str, k: int, rerank: str = "") -> list[Json]:
+        wish = self.searching.wish(rerank)
+        hits: list[Json] = await self._call("search", {"query": query, "k": k, **wish})
         return [hit | {"place": _place(hit["locator"])} for hit in hits]
 
     def ask(

@@ -13,7 +13,7 @@ from typing import Any
 from nightschool.daemon import bridge
 from nightschool.daemon.client import Client
 from nightschool.errors import ChildError
-from nightschool.serve.service import Json
+from nightschool.serve.service import Desk, Json
 
 THREADS = 8
 
@@ -51,12 +51,17 @@ class RemoteService:
         self._read("/health")
         return self._daemon()
 
+    @property
+    def desk(self) -> Desk:
+        raise ChildError("The service is looked after over HTTP.", "Use the routes under /ns.")
+
     async def status(self) -> Json:
         found: Json = await self._get("/ns/status")
         return found
 
-    async def search(self, query: str, k: int) -> list[Json]:
-        found: list[Json] = (await self._post("/ns/search", {"query": query, "k": k}))["hits"]
+    async def search(self, query: str, k: int, rerank: str = "") -> list[Json]:
+        body: Json = {"query": query, "k": k} | ({"rerank": rerank} if rerank else {})
+        found: list[Json] = (await self._post("/ns/search", body))["hits"]
         return found
 
     def ask(

@@ -81,8 +81,11 @@ class ThroughService(Nightschool):
 
     # -- answers --------------------------------------------------------------------------------
 
-    def search(self, query: str, k: int = 8, *, progress: Progress = silent) -> list[Hit]:
-        found = self._service.post("/ns/search", {"query": query, "k": k})["hits"]
+    def search(
+        self, query: str, k: int = 8, *, rerank: str = "", progress: Progress = silent
+    ) -> list[Hit]:
+        body = {"query": query, "k": k} | ({"rerank": rerank} if rerank else {})
+        found = self._service.post("/ns/search", body)["hits"]
         return [Hit.of({name: item[name] for name in item if name != "place"}) for item in found]
 
     def ask(

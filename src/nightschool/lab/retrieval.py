@@ -1,41 +1,50 @@
 """Search quality on a BEIR data set: the product's own passages, vectors, full text and fusion.
 
 Nothing here is tuned: each document goes through the product's parser and chunker, and `fused` is
-`index.search.Search` as users get it; a document's rank is that of its best passage. Resumable:
-documents, vectors and finished queries stay in the work folder and are not done again.
+`index.search.Search` as users get it; a document's rank is that of its best passage. A reranker
+may be measured beside them: the same hits, in its order, without a time limit (how long it took
+is said). Resumable: documents, vectors and finished queries stay in the work folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from nightschool.children.worker import Job, Worker
 from nightschool.evaluate import ranking
+from nightschool.evaluate.statistics import bootstrap
 from nightschool.index import lexical
 from nightschool.index.embed import NAME, QuickMiniLM, embed_backlog, embedder_for
+from nightschool.index.rerank import Wish
+from nightschool.index.rerank.order import Reranking
 from nightschool.index.search import Search
 from nightschool.ingest import chunk as chunking
 from nightschool.ingest.parse import parse
 from nightschool.lab import beir
+from nightschool.models.reader import Reader
 from nightschool.paths import Home
 from nightschool.ports import Progress
-from nightschool.records import Chunk, Document, FileStatus
+from nightschool.records import Chunk, Document, FileStatus, Hit
 from nightschool.store import documents, state
 from nightschool.store.db import Store, open_store
 
-SYSTEMS = ("lexical", "dense", "fused")
+RERANKED = "reranked"
 DEPTH = 400
 """Passages that are read from each ranking, to have 100 documents."""
 DOCUMENTS = 100
+PATIENCE_MS = 600_000
+"""No reranker is cut off here."""
 TRANSACTION = 200
 """Documents stored at a time."""
 LAYOUT = 1
@@ -44,7 +53,11 @@ _STAMP = "eval:dataset"
 
 @dataclass
 class Result:
-    """`systems[name]` holds the means of nDCG@10, recall@10, recall@100, MRR@10 over `queries`."""
+    """`systems[name]` holds the means of nDCG@10, recall@10, recall@100, MRR@10 over `queries`.
+
+    With a reranker `gain[metric]` is its paired difference to `fused` with a 95 % interval (the
+    bootstrap over queries), and `rerank_ms` the median it took for a query.
+    """
 
     dataset: str
     split: str
@@ -53,13 +66,23 @@ class Result:
     passages: int
     per_query: str
     systems: dict[str, dict[str, float]] = field(default_factory=dict)
+    gain: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    rerank_ms: float | None = None
     seconds: float = 0.0
 
 
-def evaluate(folder: Path, work: Path, split: str, report: Progress, models: Path) -> Result:
+def evaluate(
+    folder: Path,
+    work: Path,
+    split: str,
+    report: Progress,
+    models: Path,
+    wish: Wish | None = None,
+) -> Result:
     """Index what is missing, ask what was not asked yet, and average. Raises NotFound, UsageError.
 
-    `work` is a folder that may be deleted at any time; `models` holds converted encoders.
+    `work` is a folder that may be deleted at any time; `models` holds converted encoders; `wish`
+    names a reranker and how many passages it reads.
     """
     began = time.monotonic()
     data = beir.load(folder, split)
@@ -70,12 +93,12 @@ def evaluate(folder: Path, work: Path, split: str, report: Progress, models: Pat
         backlog = documents.backlog(store, NAME)
         if backlog:
             embed_backlog(store, embedder_for(backlog, models), report)
-        answers = work / f"{split}.jsonl"
-        encoder = QuickMiniLM(models)
-        try:
-            _ask(store, home, encoder, data, answers, report)
-        finally:
-            encoder.close()
+        answers = work / f"{split}{_slug(wish)}.jsonl"
+        with contextlib.ExitStack() as stack:
+            encoder = QuickMiniLM(models)
+            stack.callback(encoder.close)
+            rerank = None if wish is None else _reranking(stack, home, models, wish)
+            _ask(store, home, encoder, data, answers, report, rerank)
         rows = _read(answers)
         result = Result(
             str(folder), split, len(data.queries), count, documents.counts(store)["passages"],
@@ -83,13 +106,44 @@ def evaluate(folder: Path, work: Path, split: str, report: Progress, models: Pat
         )  # fmt: skip
     finally:
         store.close()
-    for name in SYSTEMS:
-        scored = [rows[query]["scores"][name] for query in data.queries]
+    asked = [rows[query] for query in data.queries]
+    for name in asked[0]["scores"]:
+        scored = [row["scores"][name] for row in asked]
         result.systems[name] = {
             metric: sum(row[metric] for row in scored) / len(scored) for metric in scored[0]
         }
+    if wish is not None:
+        result.gain = {metric: _gain(asked, metric) for metric in result.systems[RERANKED]}
+        result.rerank_ms = round(statistics.median(row["ms"] for row in asked), 1)
     result.seconds = round(time.monotonic() - began, 1)
     return result
+
+
+def _slug(wish: Wish | None) -> str:
+    """What tells the results of one reranker from those of others."""
+    if wish is None:
+        return ""
+    return "-" + hashlib.sha256(f"{wish.by}:{wish.depth}".encode()).hexdigest()[:8]
+
+
+def _gain(asked: Sequence[dict[str, Any]], metric: str) -> tuple[float, float, float]:
+    values = [row["scores"][RERANKED][metric] - row["scores"]["fused"][metric] for row in asked]
+    found = bootstrap(values, [1.0] * len(values), [row["query"] for row in asked])
+    return found.value, found.low, found.high
+
+
+Rerank = Callable[[str, list[Hit]], list[Hit]]
+
+
+def _reranking(stack: contextlib.ExitStack, home: Home, models: Path, wish: Wish) -> Rerank:
+    """The hits in the order that is wished for; opened here, so that a wrong name is said first."""
+    patient = replace(wish, budget_ms=PATIENCE_MS)
+    reader = Reader(models)
+    stack.callback(reader.close)
+    reranking = Reranking(home, lambda: reader)
+    stack.callback(reranking.close)
+    reranking.order("warm up", [], patient, 1)
+    return lambda text, hits: reranking.order(text, hits, patient, len(hits))
 
 
 def _work(work: Path, data: beir.Dataset) -> Home:
@@ -151,6 +205,7 @@ def _ask(
     data: beir.Dataset,
     answers: Path,
     report: Progress,
+    rerank: Rerank | None,
 ) -> None:
     done = _read(answers)
     searcher = Search(store, home, encoder)
@@ -161,13 +216,18 @@ def _ask(
             if query in done:
                 continue
             near = searcher.vectors.search(encoder.embed([text])[0], DEPTH)
+            hits = searcher.search(text, DOCUMENTS * 2)
             found = {
                 "lexical": _owners(store, lexical.search(store, text, DEPTH)),
                 "dense": _owners(store, [item for item, _ in near]),
-                "fused": _unique(hit.locator.path for hit in searcher.search(text, DOCUMENTS * 2)),
+                "fused": _unique(hit.locator.path for hit in hits),
             }
+            began = time.perf_counter()
+            if rerank is not None:
+                found[RERANKED] = _unique(hit.locator.path for hit in rerank(text, hits))
             row = {"query": query, "scores": _scores(found, data.judged[query]),
-                   "first": {name: ids[:10] for name, ids in found.items()}}  # fmt: skip
+                   "first": {name: ids[:10] for name, ids in found.items()},
+                   "ms": 1000 * (time.perf_counter() - began)}  # fmt: skip
             sink.write(json.dumps(row) + "\n")
             sink.flush()
     report("ask", len(data.queries), len(data.queries))
@@ -214,7 +274,8 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`HOME` as the only argument; serves `retrieval {"dataset", "work", "split"}`."""
+    """`HOME` as the only argument; serves `retrieval {"dataset", "work", "split", "rerank"?,
+    "depth"?}`."""
     home = Home(Path(arguments[0])).create()
 
     def retrieval(params: dict[str, Any], job: Job) -> Result:
@@ -228,9 +289,11 @@ def main(arguments: Sequence[str]) -> None:
                 last = time.monotonic()
                 job.emit({"stage": stage, "done": done, "total": total})
 
+        wish = Wish(params["rerank"], params["depth"]) if params.get("rerank") else None
         return evaluate(
-            Path(params["dataset"]), Path(params["work"]), params["split"], report, home.models
-        )
+            Path(params["dataset"]), Path(params["work"]), params["split"], report, home.models,
+            wish,
+        )  # fmt: skip
 
     worker = Worker({"retrieval": retrieval})
     worker.run({"pid": os.getpid()})

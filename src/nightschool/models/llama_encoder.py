@@ -153,6 +153,13 @@ class LlamaEncoder:
             raise ValueError("this encoder was opened without an adapter: it gives vectors")
         return self._encode([ids])
 
+    def hidden_of(self, inputs: Sequence[Sequence[int]]) -> list[Floats]:
+        """`hidden` of several inputs in one call: together at most 512 tokens and 64 inputs."""
+        if self._pooled:
+            raise ValueError("this encoder was opened without an adapter: it gives vectors")
+        ends = np.cumsum([len(ids) for ids in inputs])
+        return list(np.split(self._encode(inputs), ends[:-1]))
+
     def _encode(self, inputs: Sequence[Sequence[int]]) -> Floats:
         """One call: a row per input when pooled, else a row per token."""
         total = sum(map(len, inputs))

@@ -9,7 +9,7 @@ trained: `packaging/reader/`), served by llama.cpp without torch. The input is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightschool.models.built import ensure_built
-from nightschool.models.llama_encoder import LlamaEncoder
+from nightschool.models.llama_encoder import BATCH_TEXTS, BATCH_TOKENS, LlamaEncoder
 from nightschool.models.minilm import ensure_minilm
 from nightschool.models.reader_box import BOX, CONVERTER, settings_of, tensors_of, write_adapter
 
@@ -81,18 +81,63 @@ class Reader:
         spans = self.read(question, passages)
         return spans[0] if spans and spans[0].probability >= self.threshold else None
 
+    def margins(
+        self, question: str, passages: Sequence[str], enough: Callable[[], bool] = lambda: False
+    ) -> list[float | None]:
+        """Each passage's best span less "no answer", in logits: the `score` of `read`.
+
+        Windows share a call as long as they fit. Before every call but the first `enough` is
+        asked; what was not read whole by then, and passages without words, get None.
+        """
+        limit = self.settings.question
+        asked = self._encoder.wordpiece.encode(question, limit=limit).ids[:limit]
+        found: list[float | None] = [None] * len(passages)
+        for calls, batch in enumerate(self._packed(asked, passages)):
+            if calls and enough():
+                found[batch[0][0]] = None  # of several windows some may have been read
+                break
+            rows = self._encoder.hidden_of([ids for _, ids in batch])
+            for (number, _), hidden in zip(batch, rows, strict=True):
+                score, known = self._span(hidden, asked)[0], found[number]
+                found[number] = score if known is None else max(score, known)
+        return found
+
+    def _packed(
+        self, asked: list[int], passages: Sequence[str]
+    ) -> Iterator[list[tuple[int, list[int]]]]:
+        """`(passage, input)` of all windows in their order, as many as one call may hold."""
+        words = self._encoder.wordpiece
+        batch: list[tuple[int, list[int]]] = []
+        used = 0
+        for number, passage in enumerate(passages):
+            ids = self._encoder.tokens(passage, line_breaks=True).ids
+            for low, high in _windows(len(ids), self._room(asked), self.settings.overlap):
+                item = [words.cls, *asked, words.sep, *ids[low:high], words.sep]
+                if batch and (used + len(item) > BATCH_TOKENS or len(batch) == BATCH_TEXTS):
+                    yield batch
+                    batch, used = [], 0
+                batch.append((number, item))
+                used += len(item)
+        if batch:
+            yield batch
+
+    def _span(self, hidden: NDArray[np.float32], asked: list[int]) -> tuple[float, int, int]:
+        """The best span of one input: its margin, first and last token of the window."""
+        logits = hidden @ self._head.T + self._bias
+        null = float(logits[0, 0] + logits[0, 1])
+        body = logits[len(asked) + 2 : -1]
+        value, first, last = _best_span(body[:, 0], body[:, 1], self.settings.max_answer)
+        return value - null, first, last
+
     def _best(self, asked: list[int], number: int, passage: str) -> Span | None:
         words = self._encoder.wordpiece
         tokens = self._encoder.tokens(passage, line_breaks=True)
         best: tuple[float, int, int] | None = None
         for low, high in _windows(len(tokens), self._room(asked), self.settings.overlap):
             ids = [words.cls, *asked, words.sep, *tokens.ids[low:high], words.sep]
-            logits = self._encoder.hidden(ids) @ self._head.T + self._bias
-            null = float(logits[0, 0] + logits[0, 1])
-            body = logits[len(asked) + 2 : -1]
-            value, first, last = _best_span(body[:, 0], body[:, 1], self.settings.max_answer)
-            if best is None or value - null > best[0]:
-                best = value - null, first + low, last + low
+            score, first, last = self._span(self._encoder.hidden(ids), asked)
+            if best is None or score > best[0]:
+                best = score, first + low, last + low
         if best is None:
             return None
         score, first, last = best

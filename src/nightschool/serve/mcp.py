@@ -42,6 +42,9 @@ class Passage(BaseModel):
     place: str = Field(description="File and line, page or heading, for a person to follow")
     score: float
     chunk_id: int
+    rerank_score: float | None = Field(
+        default=None, description="What the reranker gave it, where one read it"
+    )
 
 
 class SearchResult(BaseModel):
@@ -58,6 +61,19 @@ class Citation(BaseModel):
     quote: str
 
 
+class Sureness(BaseModel):
+    """What speaks for an answer; null where a signal was not taken."""
+
+    span_support: float | None = Field(description="0 to 1: chance that the best passage answers")
+    entropy_mean: float | None = Field(description="Of the model's content tokens, in nats")
+    entropy_max: float | None = Field(description="The largest of them, in nats")
+    entropy_unit: str
+    entropy_tokens: int
+    agreement: float | None = Field(description="0 to 1: content that two samples share")
+    samples: int
+    decided_by: str = Field(description="span_support, agreement or nothing")
+
+
 class AnswerResult(BaseModel):
     """An answer and where it comes from."""
 
@@ -68,6 +84,7 @@ class AnswerResult(BaseModel):
     version: int = Field(description="The adapter version that answered; 0 is the base model")
     id: str = Field(description="Its name for `feedback`; empty when answers are not remembered")
     note: str
+    confidence: Sureness | None = Field(default=None, description="What speaks for it")
 
 
 class FeedbackResult(BaseModel):
@@ -158,9 +175,14 @@ def _reading(server: MCPServer[Any], service: Callable[[], Service]) -> None:
     async def search(
         query: Annotated[str, Field(description="Words or a question", max_length=4000)],
         k: Annotated[int, Field(description="How many passages", ge=1, le=50)] = 8,
+        rerank: Annotated[
+            Literal["as set", "off", "reader"],
+            Field(description="What orders the first passages, if not what the user has set"),
+        ] = "as set",
     ) -> SearchResult:
         """Find passages in the user's files, by words and by meaning."""
-        hits = await _plain(service().search(_text(query, "query"), k))
+        by = "" if rerank == "as set" else rerank  # a path or a hub's name is the user's to choose
+        hits = await _plain(service().search(_text(query, "query"), k, by))
         return SearchResult(hits=[_passage(hit) for hit in hits])
 
     @server.tool(title="Ask your files", annotations=_hints("Ask your files", reads=True))
@@ -186,7 +208,12 @@ def _reading(server: MCPServer[Any], service: Callable[[], Service]) -> None:
             for item in result["citations"]
         ]
         names = ("text", "carried_by", "supported", "version", "note", "id")
-        return AnswerResult(citations=citations, **{name: result[name] for name in names})
+        sure = result.get("confidence")
+        return AnswerResult(
+            citations=citations,
+            confidence=None if sure is None else Sureness(**sure),
+            **{name: result[name] for name in names},
+        )
 
     @server.tool(title="Service status", annotations=_hints("Service status", reads=True))
     async def status() -> StatusResult:
@@ -299,9 +326,7 @@ def _hints(title: str, *, reads: bool = False, destroys: bool = False) -> ToolAn
 
 
 def _passage(hit: dict[str, Any]) -> Passage:
-    return Passage(
-        text=hit["text"], place=hit["place"], score=hit["score"], chunk_id=hit["chunk_id"]
-    )
+    return Passage(**{name: hit[name] for name in Passage.model_fields})
 
 
 def _text(value: str, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -13,27 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nightschool.errors import NightschoolError
-from nightschool.serve import fields, problems
+from nightschool.serve import desk, fields, problems
 from nightschool.serve.fields import Field
+from nightschool.serve.operation import Operation
+from nightschool.serve.operation import named as _named
 from nightschool.serve.service import Json, Service
 from nightschool.serve.streaming import EventStream, while_connected
-
-Handler = Callable[[Service, Json], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path. `call` takes the service and the checked values."""
-
-    method: str
-    path: str
-    name: str
-    about: str
-    call: Handler
-    fields: tuple[Field, ...] = ()
-    returns: str = ""
-    status: int = 200
-
 
 _LIMIT = Field("limit", "integer", "At most this many.", default=100, low=1, high=1000)
 _NUMBER = Field("number", "integer", "Its number.", required=True, low=0, high=2**53)
@@ -61,7 +45,8 @@ async def _runs(service: Service, values: Json) -> Any:
 
 
 async def _search(service: Service, values: Json) -> Any:
-    return {"hits": await service.search(values["query"], values["k"])}
+    hits = await service.search(values["query"], values["k"], values["rerank"] or "")
+    return {"hits": hits}
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -74,8 +59,10 @@ OPERATIONS: tuple[Operation, ...] = (
               (Field("status", "string", "Only these.", choices=("waiting", "indexed", "skipped")),
                _LIMIT, _OFFSET), "`files`, `total`, `counts`"),
     Operation("POST", "/ns/search", "search", "Find passages by words and meaning.", _search,
-              (Field("query", "string", "What to look for.", required=True), _K),
-              "`hits`, best first"),
+              (Field("query", "string", "What to look for.", required=True), _K,
+               Field("rerank", "string", "What orders the first passages: off, reader, or a "
+                     "cross-encoder's folder or OWNER/NAME; without it as search.rerank is set.")),
+              "`hits`, best first; `rerank_score` where a reranker read the passage"),
     Operation("GET", "/ns/document", "document", "One indexed file with its passages.",
               lambda s, v: s.document(v["number"]), (_NUMBER,), "The file and its `passages`"),
     Operation("GET", "/ns/passage", "passage", "One passage with its place.",
@@ -147,11 +134,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "What was removed, and what was kept and why"),
     Operation("POST", "/ns/stop", "stop", "Shut the service down cleanly.",
               lambda s, v: s.stop(), status=202),
+    *desk.OPERATIONS,
 )  # fmt: skip
-
-
-async def _named(name: str, value: Awaitable[Any]) -> Json:
-    return {name: await value}
 
 
 def routes(service: Callable[[], Service], *, stall_s: float) -> list[Route]:

@@ -245,7 +245,7 @@ async def _only_load(service: Service, request: Request, call: _Call) -> Json:
     """An empty request loads the engine, or with keep_alive 0 gives its memory back."""
     unload = call.keep_s == 0
     if not unload:
-        await while_connected(request, service.search("nightschool", 1))
+        await while_connected(request, service.search("nightschool", 1, "off"))
     body = _piece(call, "") | {"done": True, "done_reason": "unload" if unload else "load"}
     return body | {"total_duration": _ns(time.perf_counter() - call.began)}
 

@@ -8,18 +8,108 @@ from typing import Any, Protocol
 Json = dict[str, Any]
 
 
+class Desk(Protocol):
+    """What looks after the service: settings, models, practice, copies, and jobs."""
+
+    async def settings(self, *, everything: bool) -> Json:
+        """What is set and where it comes from; the defaults too when `everything`."""
+        ...
+
+    async def explain(self, key: str) -> Json:
+        """What a setting means, what it may be, and what it is. Raises UsageError."""
+        ...
+
+    async def put(self, key: str, value: str) -> Json:
+        """Write one setting and take it in. Raises UsageError, Refused for those of the door."""
+        ...
+
+    async def unset(self, key: str) -> Json:
+        """Let a setting's default hold again."""
+        ...
+
+    async def models(self) -> Json:
+        """All base models that are known, and which one is `used`."""
+        ...
+
+    async def card(self, name: str) -> Json:
+        """One model; empty is the one in use."""
+        ...
+
+    async def use_model(self, name: str, *, dry_run: bool) -> Json:
+        """Choose the base model, or only say what becomes of the versions."""
+        ...
+
+    async def facts(self, status: str, limit: int) -> list[Json]:
+        """The facts to practise, those that wait first."""
+        ...
+
+    async def practice(self) -> list[Json]:
+        """Every practice pair in use."""
+        ...
+
+    async def decide(self, ids: Sequence[int], status: str) -> list[Json]:
+        """Facts become `approved` or `rejected`."""
+        ...
+
+    async def edit(self, number: int, question: str, answer: str) -> Json:
+        """Reword a pair, or mend its fact's answer."""
+        ...
+
+    async def judged(self) -> list[Json]:
+        """What was said of answers."""
+        ...
+
+    async def backups(self) -> list[Json]:
+        """The copies of the database."""
+        ...
+
+    async def back_up(self) -> list[Json]:
+        """Copy the database now; all copies."""
+        ...
+
+    async def servers(self) -> list[Json]:
+        """The added MCP servers, without what is in their environment."""
+        ...
+
+    async def remove_server(self, name: str) -> list[Json]:
+        """Take one out; those that are left."""
+        ...
+
+    async def start(self, verb: str, words: Sequence[str], secrets: Mapping[str, str]) -> Json:
+        """Run the command `words` as a job. Raises Refused while another one runs."""
+        ...
+
+    async def jobs(self) -> list[Json]:
+        """The newest jobs first."""
+        ...
+
+    async def job(self, number: int) -> Json:
+        """One job. Raises NotFound."""
+        ...
+
+    async def cancel(self, number: int) -> Json:
+        """End a job."""
+        ...
+
+
 class Service(Protocol):
     """The verbs of the local door. Values are plain JSON objects; errors are NightschoolErrors.
 
     Cancelling a call (or closing a stream) takes the request back from the child that works on it.
     """
 
+    @property
+    def desk(self) -> Desk:
+        """What looks after the service. Raises ChildError where it is not at hand."""
+        ...
+
     async def status(self) -> Json:
         """Lifecycle, what is served, children, watching, counts, and why nothing is learned now."""
         ...
 
-    async def search(self, query: str, k: int) -> list[Json]:
-        """The best `k` passages as `records.Hit` objects, best first."""
+    async def search(self, query: str, k: int, rerank: str = "") -> list[Json]:
+        """The best `k` passages as `records.Hit` objects, best first; `rerank` names what orders
+        them, empty as set."""
         ...
 
     def ask(

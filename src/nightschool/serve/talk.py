@@ -201,6 +201,8 @@ def extension(result: Json) -> Json:
     """What other servers do not have: where the answer comes from. Clients ignore or show it."""
     names = ("carried_by", "citations", "version", "base", "supported", "note", "seconds")
     found = {name: result[name] for name in names if name in result}
+    if result.get("confidence"):
+        found["confidence"] = result["confidence"]
     if result.get("id"):
         found["id"] = result["id"]  # for feedback
     if result.get("mcp_calls"):
