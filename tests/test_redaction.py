@@ -68,6 +68,25 @@ def test_each_is_taken_out_and_named_by_its_kind(kind: str, text: str, secret: s
     assert reading.redactions[kind] >= 1
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        (
+            "The password for the shed is Kelvarin-77.",
+            "The password for the shed is [redacted: password].",
+        ),
+        (
+            "Wi-Fi password: Kelvarin77, as ever.\nThe password is Kelvarin77, of old.",
+            "Wi-Fi password: [redacted: password].\nThe password is [redacted: password], of old.",
+        ),
+    ],
+)
+def test_a_mark_is_not_taken_for_a_label_with_its_secret(text: str, safe: str) -> None:
+    once = Redactor([text]).safe(text)
+    assert once == safe
+    assert Redactor([once]).safe(once) == once
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_numbers_that_name_nobody_stay(text: str) -> None:
     assert find(text, people=True) == []

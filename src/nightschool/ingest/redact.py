@@ -37,6 +37,7 @@ _WINDOW, _OVERLAP = 8000, 800
 _WORD = re.compile(r"\w+")
 SECRET_KINDS = frozenset({PASSWORD, CODE, TOKEN, KEY, CARD, IBAN})
 _PHRASE = re.compile(r"[a-z]+(?: [a-z]+)*", re.I)
+_MARK = re.compile(r"\[redacted: [^\[\]\n]{1,40}\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def find(text: str, *, people: bool = False, kinds: Collection[str] = SECRET_KIN
     found = list(_all(text, kinds))
     if people:
         found += [Secret(*item) for item in personal(text)]
+    # The kind that a mark names would read like a label: "… is [redacted: password]".
+    marks = [mark.span() for mark in _MARK.finditer(text)]
+    found = [_whole(item, marks) for item in found if not _inside(item.start, marks)]
     found.sort(key=lambda item: (item.start, -item.end))
     kept: list[Secret] = []
     for item in found:
@@ -65,6 +69,16 @@ def find(text: str, *, people: bool = False, kinds: Collection[str] = SECRET_KIN
             continue
         kept.append(item)
     return kept
+
+
+def _inside(at: int, marks: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= at < end for start, end in marks)
+
+
+def _whole(item: Secret, marks: Iterable[tuple[int, int]]) -> Secret:
+    """With the rest of a mark that it would cut in two."""
+    end = max([item.end, *(end for start, end in marks if start < item.end < end)])
+    return Secret(item.start, end, item.kind)
 
 
 class Redactor:
