@@ -101,7 +101,8 @@ def take_in(
 
 def _undecided(home: Home) -> None:
     """Back to before: first the decision (its sync may have failed after it was written)."""
-    home.importing.unlink(missing_ok=True)
+    if home.importing.exists():  # a read-only disk refuses even to take away what is not there
+        home.importing.unlink()
     shutil.rmtree(home.staging, ignore_errors=True)
 
 
