@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from durable import made
+from durable.made import Place
 from nightschool.engine.llama import Llama
 from nightschool.index.embed import QuickMiniLM
 from nightschool.ingest.sandbox import Sandbox
@@ -56,3 +58,9 @@ def llama() -> Iterator[Llama]:
     """The shipped model in llama.cpp."""
     with Llama(STARTER, threads=1) as found:
         yield found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A small home with a past: files, versions, receipts."""
+    return made.make(tmp_path / "place")

@@ -41,8 +41,8 @@ class Letters:
 
 
 FILES = {
-    "work/plan.md": ("The harbour project starts in May.", "2024-05-03"),
-    "work/old/plan.txt": ("The harbour project of last year.", "2023-02-01"),
+    "trade/plan.md": ("The harbour project starts in May.", "2024-05-03"),
+    "trade/old/plan.txt": ("The harbour project of last year.", "2023-02-01"),
     "home_2/harbour.md": ("We saw the harbour on holiday.", "2024-04-30"),
 }
 
@@ -74,20 +74,20 @@ def found(place: tuple[Home, Store, Path], query: str) -> set[str]:
     ("query", "names"),
     [
         ("harbour", set(FILES)),
-        ("harbour in:work", {"work/plan.md", "work/old/plan.txt"}),
-        ("harbour in:old", {"work/old/plan.txt"}),
-        ("harbour in:work/old type:md", set()),
+        ("harbour in:trade", {"trade/plan.md", "trade/old/plan.txt"}),
+        ("harbour in:old", {"trade/old/plan.txt"}),
+        ("harbour in:trade/old type:md", set()),
         ("harbour in:notes", set(FILES)),
-        ("harbour in:home_2 in:old", {"home_2/harbour.md", "work/old/plan.txt"}),
+        ("harbour in:home_2 in:old", {"home_2/harbour.md", "trade/old/plan.txt"}),
         ("harbour in:home%", set()),
         ("harbour in:homeX2", set()),
-        ("type:txt harbour", {"work/old/plan.txt"}),
-        ("harbour type:markdown", {"work/plan.md", "home_2/harbour.md"}),
-        ("harbour after:2024-05", {"work/plan.md"}),
-        ("harbour before:2024-05-01", {"work/old/plan.txt", "home_2/harbour.md"}),
+        ("type:txt harbour", {"trade/old/plan.txt"}),
+        ("harbour type:markdown", {"trade/plan.md", "home_2/harbour.md"}),
+        ("harbour after:2024-05", {"trade/plan.md"}),
+        ("harbour before:2024-05-01", {"trade/old/plan.txt", "home_2/harbour.md"}),
         ("harbour after:2024 before:2024-05", {"home_2/harbour.md"}),
         ("harbour type:pdf", set()),
-        ("in:work", set()),
+        ("in:trade", set()),
     ],
 )
 def test_filters_choose_files(place: tuple[Home, Store, Path], query: str, names: set[str]) -> None:
@@ -96,7 +96,7 @@ def test_filters_choose_files(place: tuple[Home, Store, Path], query: str, names
 
 def test_a_folder_may_be_given_by_its_whole_path(place: tuple[Home, Store, Path]) -> None:
     assert found(place, f"harbour in:{place[2]}") == set(FILES)
-    assert found(place, f'harbour in:"{place[2]}/work/old"') == {"work/old/plan.txt"}
+    assert found(place, f'harbour in:"{place[2]}/trade/old"') == {"trade/old/plan.txt"}
 
 
 def test_what_is_no_filter_stays_a_word() -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +23,7 @@ from nightschool.children.child import Child
 from nightschool.errors import Interrupted, NotFound, Refused, SourceError, UsageError
 from nightschool.models import catalogue
 from nightschool.models.catalogue import ModelInfo
+from nightschool.night import Night
 from nightschool.ports import Progress, silent
 from nightschool.records import (
     Answer,
@@ -33,15 +33,12 @@ from nightschool.records import (
     Feedback,
     FileStatus,
     Hit,
-    Outcome,
     Pair,
     PairKind,
     Receipt,
     Root,
     Run,
-    Scorecard,
     Split,
-    Verdict,
     Version,
 )
 from nightschool.registry import erase, forget, moving, pointer, versions
@@ -58,28 +55,7 @@ LEARNER_NICE = 5
 CHECKPOINT_S = 12.0
 """Seconds the learner gets to write its checkpoint before it is ended."""
 
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """How a night ended, or what a dry run planned.
-
-    `version` is the number that was given, promoted or held; `facts` of `available` fit the
-    budget; `pairs` counts by split; `plan` holds the settings of `records.Plan`; `asked` are the
-    hidden questions on those facts and `estimate` its memory and time (dry run only).
-    """
-
-    run_id: int
-    outcome: Outcome
-    message: str
-    verdict: Verdict | None = None
-    version: int | None = None
-    scorecard: Scorecard | None = None
-    plan: dict[str, Any] | None = None
-    facts: int = 0
-    available: int = 0
-    pairs: dict[str, int] | None = None
-    asked: tuple[str, ...] = ()
-    estimate: dict[str, Any] | None = None
+__all__ = ["Night", "Nightschool"]
 
 
 class Nightschool:
@@ -309,7 +285,7 @@ class Nightschool:
             ) from None
         finally:
             child.stop(CHECKPOINT_S)
-        return _night(result)
+        return Night.of(result)
 
     @staticmethod
     def check_minutes(minutes: float | None) -> None:
@@ -487,21 +463,3 @@ def _report(
         progress(str(event["stage"]), int(event.get("done", 0)), int(event.get("total", 0)))
     if on_note is not None and event.get("note"):
         on_note(str(event["note"]))
-
-
-def _night(item: Mapping[str, Any]) -> Night:
-    card = item.get("scorecard")
-    return Night(
-        run_id=int(item.get("run_id") or 0),
-        outcome=Outcome(item["outcome"]),
-        message=str(item.get("message", "")),
-        verdict=Verdict(item["verdict"]) if item.get("verdict") else None,
-        version=item.get("version"),
-        scorecard=None if not card else Scorecard.of(card),
-        plan=item.get("plan"),
-        facts=int(item.get("facts") or 0),
-        available=int(item.get("available") or 0),
-        pairs=item.get("pairs"),
-        asked=tuple(item.get("asked") or ()),
-        estimate=item.get("estimate"),
-    )
