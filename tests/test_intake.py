@@ -232,6 +232,36 @@ def test_a_vanished_folder_is_a_problem_and_the_others_are_served(
         run_intake(home, store, CONFIG, roots=[root], embedder=encoder)
 
 
+@pytest.mark.parametrize("another", [False, True])
+def test_a_folder_pulled_out_while_it_is_read_leaves_what_was_known(
+    home: Home, store: Store, root: Root, folder: Path, encoder: QuickMiniLM, another: bool
+) -> None:
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.md").write_text(f"# {name}\n\nThe kettle is green.")
+    run_intake(home, store, CONFIG, embedder=encoder)
+    before = {item.path: item.sha256 for item in documents.documents(store)}
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.md").write_text(f"# {name}\n\nThe kettle is blue now.")
+    away = folder.with_name("drawer")
+
+    def pull(stage: str, done: int, total: int) -> None:
+        if stage == "read" and done == 1 and not away.exists():
+            folder.rename(away)
+            if another:
+                folder.mkdir()
+
+    report = run_intake(home, store, CONFIG, progress=pull, embedder=encoder)
+    now = {item.path: item.sha256 for item in documents.documents(store)}
+    assert len(report.problems) == 1
+    assert report.modified == 1
+    assert (now["b.md"], now["c.md"]) == (before["b.md"], before["c.md"])
+    assert not any(statuses(store).values())
+    if another:
+        folder.rmdir()
+    away.rename(folder)
+    assert run_intake(home, store, CONFIG, embedder=encoder).modified == 2
+
+
 def test_an_empty_folder_is_no_error(home: Home, store: Store, root: Root) -> None:
     assert run_intake(home, store, CONFIG).problems == ()
 

@@ -39,7 +39,7 @@ from nightschool.ports import Embedder, Progress, silent
 from nightschool.records import Change, Document, FileStatus, Kind, Root
 from nightschool.registry import forget
 from nightschool.sources.files import obstacle, resolve
-from nightschool.sources.reconcile import reconcile
+from nightschool.sources.reconcile import reconcile, still_there
 from nightschool.store import documents, receipts, state
 from nightschool.store.db import Store, open_store
 
@@ -92,18 +92,18 @@ def run_intake(
         for root in chosen:
             try:
                 changes = _changes(store, root, limits, progress, only)
+                gone, later = _gone(store, root, changes)
+                _forget(home, store, root, config, gone)
+                for done, change in enumerate(changes):
+                    progress("read", done, len(changes))
+                    if change.kind is not Kind.DELETED:
+                        report = _apply(home, store, root, config, sandbox, change, report)
+                _forget(home, store, root, config, later)
             except SourceError as error:
                 if roots is not None and len(chosen) == 1:
                     raise
                 report = replace(report, problems=(*report.problems, str(error)))
                 continue
-            gone, later = _gone(store, root, changes)
-            _forget(home, store, root, config, gone)
-            for done, change in enumerate(changes):
-                progress("read", done, len(changes))
-                if change.kind is not Kind.DELETED:
-                    report = _apply(home, store, root, config, sandbox, change, report)
-            _forget(home, store, root, config, later)
             report = replace(
                 report,
                 deleted=report.deleted + len(gone) + len(later),
@@ -213,11 +213,15 @@ def _apply(
 def _read(
     home: Home, store: Store, root: Root, config: settings.Config, sandbox: Sandbox, change: Change
 ) -> int | None:
-    """Read one file and store it; the number of its passages, or None when it is skipped."""
+    """Read one file and store it; the number of its passages, or None when it is skipped.
+
+    Raises SourceError when the whole folder was taken away: that says nothing of the file.
+    """
     folder = Path(root.path)
     item = Document(root.id, change.path, change.size, change.mtime_ns, "", FileStatus.SKIPPED)
     file = resolve(folder, change.path)
     if file is None:
+        still_there(store, root)
         # Gone between the comparison and now: the next one will see it as deleted.
         documents.save(store, replace(item, reason="unreadable: it vanished while being read"), [])
         return None
@@ -227,11 +231,13 @@ def _read(
     if receipt := receipts.kept_out(store, root.path, change.path):
         reason = forget.stays_away(receipt)
     if reason:
+        still_there(store, root)
         documents.save(store, replace(item, reason=reason), [])
         return None
     try:
         reading = sandbox.read(file, change.path)
     except ParseError as error:
+        still_there(store, root)
         documents.save(store, replace(item, reason=error.message), [])
         return None
     with store.transaction():

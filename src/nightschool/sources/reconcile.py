@@ -159,6 +159,17 @@ class _Comparison:
             return ""
 
 
+def still_there(store: Store, root: Root) -> None:
+    """Raises SourceError when what was compared last is no longer what lies at the root's path."""
+    _need_stick(store)
+    compared, now = state.get(store, _key(root)), _place(Path(root.path), root)
+    if compared is not None and tuple(compared) != now:
+        raise SourceError(
+            f"{root.path} was taken away while its files were read, and another folder is there.",
+            "Put it back; nothing was removed from the index.",
+        )
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 (hex) of a regular file; a link or a pipe put in its place is not followed."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
