@@ -74,9 +74,9 @@ def bytes_left(home: Path, words: list[str]) -> list[str]:
     return found
 
 
-def serve_whatever_came(door: Nightschool) -> int:
-    """The newest version's number, served; a held one counts as promoted for this bench."""
-    version = next(item for item in door.versions() if item.number)
+def serve_whatever_came(door: Nightschool, number: int) -> int:
+    """A night's version, served; a held one counts as promoted for this bench."""
+    version = next(item for item in door.versions() if item.number == number)
     rows.set_status(door.store, version.number, "promoted")
     versions.promote(door.home, door.store, version)
     return version.number
@@ -207,7 +207,7 @@ def run(door: Nightschool, notes: Path, each: int, minutes: float, report: Repor
     report.say(f"first night: {night.outcome}")
     if night.version is None:
         raise SystemExit(f"The first night made no version: {night.message}")
-    served = serve_whatever_came(door)
+    served = serve_whatever_came(door, night.version)
     planted = {Path(row["path"]).name for row in runs.lineage(door.store, night.run_id)}
     saw = sum(p.name in planted for p in paths["served"])
     report.at_least("files to forget that the served version saw", saw, 1, each)
@@ -291,7 +291,7 @@ def relearn(door: Nightschool, minutes: float, words: dict[str, list[str]], repo
     if night.version is None:
         report.say("the gate rejected the new adapter; nothing to ask")
         return
-    number = serve_whatever_came(door)
+    number = serve_whatever_came(door, night.version)
     asked = {name: answers(door, v, words) for name, v in (("base", 0), ("relearned", number))}
     for name, right in asked.items():
         low, high = wilson(right, count)

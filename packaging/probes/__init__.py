@@ -1,0 +1,1 @@
+"""How the probes and the rehearsal of the product were made (`make.py`)."""
