@@ -1,4 +1,4 @@
-"""Other search programs beside ours: installed apart, each in a process of its own.
+"""Other programs beside ours: installed apart, each in a process of its own.
 
 They go into `.rivals`, a virtual environment that may be deleted at any time. It sees the packages
 of the environment that runs the benchmark (torch above all, which is not installed twice) and puts
@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".rivals"
 WORKER = Path(__file__).with_name("rival_worker.py")
 PACKAGES = {"txtai": "txtai", "chroma": "chromadb", "leann": "leann"}
+TRAINERS = {"trl": "trl"}
+SHARED = ("torch", "transformers", "peft")
+"""What a trainer must share with ours, for the difference to be the trainer's."""
 OURS = ("nightschool", "plain")
 INSTALL_S = 900
 
@@ -36,20 +39,22 @@ class Absent(Exception):
 
 def install(names: Sequence[str], report: Report) -> None:
     """Install what is missing; a failure is found again when the rival is started."""
-    python = _python()
+    python = interpreter()
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
         ours = Path(sysconfig.get_path("purelib"))
         theirs = next(FOLDER.rglob("site-packages"))
         (theirs / "ours.pth").write_text(f"{ours}\n{ROOT / 'src'}\n")
     pins = FOLDER / "constraints.txt"
-    pins.write_text(f"torch=={version('torch').partition('+')[0]}\n")
     for name in names:
+        shared = SHARED if name in TRAINERS else SHARED[:1]
+        pins.write_text("".join(f"{each}=={version(each).partition('+')[0]}\n" for each in shared))
         told = FOLDER / f"{name}.txt"
         if told.exists():
             continue
-        report.say(f"installing {PACKAGES[name]}")
-        command = [python, "-m", "pip", "install", "-q", PACKAGES[name], "-c", pins]
+        package = {**PACKAGES, **TRAINERS}[name]
+        report.say(f"installing {package}")
+        command = [python, "-m", "pip", "install", "-q", package, "-c", pins]
         try:
             made = subprocess.run(
                 command, capture_output=True, text=True, timeout=INSTALL_S, check=False
@@ -69,7 +74,7 @@ class System:
 
     def __init__(self, name: str, model: Path, *, models: Path) -> None:
         self.name = name
-        python = Path(sys.executable) if name in OURS else _python()
+        python = Path(sys.executable) if name in OURS else interpreter()
         if not python.exists():
             raise Absent("not installed (see --rivals)")
         FOLDER.mkdir(exist_ok=True)
@@ -145,5 +150,6 @@ def remove() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-def _python() -> Path:
+def interpreter() -> Path:
+    """The environment's Python; it need not exist yet."""
     return FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -29,6 +29,10 @@ class TorchBase:
         )
         return str(text)
 
+    def prompt_ids(self, question: str) -> list[int]:
+        """The tokens of `prompt`."""
+        return self.encode(self.prompt(question))
+
     def encode(self, text: str) -> list[int]:
         """Token ids without automatically added special tokens."""
         return list(self.tokenizer.encode(text, add_special_tokens=False))

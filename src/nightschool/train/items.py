@@ -8,8 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from nightschool.models.base import TorchBase
+
+class Tokens(Protocol):
+    """What turns text into tokens: `models.base.TorchBase`, or the served model itself."""
+
+    def prompt_ids(self, question: str) -> list[int]: ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def start(self) -> int: ...
+
+
+LIMIT = 512
+"""Longest practised item in tokens; longer ones are left out and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +38,16 @@ class Item:
     group: str = "fact"
 
 
-def chat_item(base: TorchBase, prompt: str, answer: str, group: str, limit: int) -> Item | None:
+def chat_item(base: Tokens, prompt: str, answer: str, group: str, limit: int) -> Item | None:
     """One user turn and its answer; None when it does not fit into `limit` tokens."""
-    head = base.encode(base.prompt(prompt))
+    head = base.prompt_ids(prompt)
     tail = [*base.encode(answer), base.end]
     if len(head) + len(tail) > limit:
         return None
     return Item(tuple(head + tail), len(head), group)
 
 
-def text_items(base: TorchBase, texts: Iterable[str], length: int) -> list[Item]:
+def text_items(base: Tokens, texts: Iterable[str], length: int) -> list[Item]:
     """Plain text in pieces of at most `length` tokens, every token counts."""
     found = []
     for text in texts:

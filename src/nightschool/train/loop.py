@@ -35,7 +35,7 @@ from nightschool.train.distil import Distillation
 from nightschool.train.items import Item
 from nightschool.train.preference import Preferences
 from nightschool.train.recipes import recipe
-from nightschool.train.soft import SoftLabels, answer_logits, kl_to_base
+from nightschool.train.soft import SoftLabels, answer_logits, kl_by_token
 from nightschool.train.standby import Standby
 
 CHECKPOINT_S = 30.0
@@ -154,34 +154,38 @@ class Besides:
 def _loss(
     model: Any, schedule: Schedule, plan: Plan, soft: SoftLabels, besides: Besides, step: int
 ) -> torch.Tensor:
+    """All that one step is to lower; facts and replay go through the model together."""
     facts, replay = schedule.at(step)
-    loss, count = torch.zeros(()), 0
-    predicted = _predictions(model, facts)
-    for item, logits in predicted:
-        target = torch.tensor(item.ids[item.answer :])
-        loss = loss + torch.nn.functional.cross_entropy(logits, target, reduction="sum")
-        count += len(target)
-    total = loss / max(count, 1)
+    if plan.kl <= 0 and plan.kl_text <= 0:
+        replay = []
+    labels = soft.of(replay) if replay else []
+    items = [*facts, *replay]
+    predicted = list(zip(items, _predictions(model, items), strict=True))
+    of_facts, of_replay = predicted[: len(facts)], predicted[len(facts) :]
+    target = torch.tensor([i for item in facts for i in item.ids[item.answer :]])
+    total = torch.nn.functional.cross_entropy(torch.cat([made for _, made in of_facts]), target)
     if plan.distil > 0:
-        total = total + plan.distil * besides.distillation.loss(predicted)
+        total = total + plan.distil * besides.distillation.loss(of_facts)
     if plan.preference > 0 and schedule.judged:
         total = total + plan.preference * besides.preferences.loss(judged_at(schedule, step))
-    if replay and (plan.kl > 0 or plan.kl_text > 0):
-        labels = dict(zip(replay, soft.of(replay), strict=True))
-        predictions = _predictions(model, replay)
-        answers, texts, tokens = torch.zeros(()), torch.zeros(()), 0
-        for item, logits in predictions:
-            drift = kl_to_base(logits, labels[item])
-            if item.group == "text":
-                texts, tokens = texts + drift, tokens + len(logits)
-            else:
-                answers = answers + drift
-        rehearsed = sum(item.group != "text" for item, _ in predictions)
-        # Per answer, not per token: what an answer becomes is settled by its first tokens, and a
-        # mean over tokens would drown "I" in "don't know".
-        total = total + plan.kl * answers / max(rehearsed, 1)
-        total = total + plan.kl_text * texts / max(tokens, 1)
+    if replay:
+        weights = torch.cat([_weights(item, replay, plan) for item in replay])
+        index, logp, rest = (torch.cat(part) for part in zip(*labels, strict=True))
+        made = torch.cat([made for _, made in of_replay])
+        total = total + (weights * kl_by_token(made, (index, logp, rest))).sum()
     return total
+
+
+def _weights(item: Item, replay: list[Item], plan: Plan) -> torch.Tensor:
+    """What each token of a replayed item counts: text per token, a rehearsed answer as a whole.
+
+    Per answer, not per token: what an answer becomes is settled by its first tokens, and a mean
+    over tokens would drown "I" in "don't know".
+    """
+    texts = [len(other.ids) - other.answer for other in replay if other.group == "text"]
+    alone = plan.kl / max(len(replay) - len(texts), 1)
+    weight = plan.kl_text / max(sum(texts), 1) if item.group == "text" else alone
+    return torch.full((len(item.ids) - item.answer,), weight)
 
 
 def _remember(
@@ -196,35 +200,16 @@ def _remember(
         for step in range(done):
             facts, replay = schedule.at(step)
             if plan.distil > 0:
-                ordered = [item for part in _alike(_sorted(facts)) for item in part]
-                besides.distillation.remember(ordered)
+                besides.distillation.remember(facts)
             if plan.preference > 0 and schedule.judged:
                 besides.preferences.remember(judged_at(schedule, step))
             if replay and (plan.kl > 0 or plan.kl_text > 0):
                 soft.of(replay)
 
 
-def _sorted(items: list[Item]) -> list[Item]:
-    return sorted(items, key=lambda item: len(item.ids))
-
-
-def _predictions(model: Any, items: list[Item]) -> list[tuple[Item, torch.Tensor]]:
-    """Logits [n, vocab] of the trained positions of each item; short and long run apart."""
-    found: list[tuple[Item, torch.Tensor]] = []
-    for part in _alike(_sorted(items)):
-        found += zip(part, answer_logits(model, part), strict=True)
-    return found
-
-
-def _alike(ordered: list[Item]) -> list[list[Item]]:
-    """Split a sorted batch where padding would more than double the work."""
-    parts: list[list[Item]] = []
-    for item in ordered:
-        if parts and len(item.ids) <= 1.6 * len(parts[-1][0].ids) + 8:
-            parts[-1].append(item)
-        else:
-            parts.append([item])
-    return parts
+def _predictions(model: Any, items: list[Item]) -> list[torch.Tensor]:
+    """Logits [n, vocab] of the trained positions of each item."""
+    return answer_logits(model, items)
 
 
 def _share(step: int, total: int, seconds: float, plan: Plan) -> float:

@@ -24,14 +24,12 @@ from nightschool.records import Plan
 from nightschool.train import loop
 from nightschool.train.batches import Schedule
 from nightschool.train.export import Matrices, Shape, warm, write_gguf
-from nightschool.train.items import Item, chat_item, text_items
+from nightschool.train.items import LIMIT, Item, Tokens, chat_item, text_items
 from nightschool.train.parity import Logits, Parity, parity
 from nightschool.train.preference import DISLIKED, LIKED
 from nightschool.train.recipes import servable
 from nightschool.train.threads import Threads
 
-LIMIT = 512
-"""Longest practised item in tokens; longer ones are left out and counted."""
 TEXT_PIECE = 64
 PARITY_PROMPTS = 20
 
@@ -79,13 +77,15 @@ def fit(
     served: Served,
     *,
     start: Callable[[Shape], Matrices] | None = None,
+    tokens: Tokens | None = None,
     threads: int,
     report: Progress,
     check: Callable[[], None],
     stopping: threading.Event | None = None,
 ) -> Fitted:
     """Train, export and check parity. Raises TrainError (Interrupted when `check` says so).
-    `stopping` is for `loop.train`.
+    `stopping` is for `loop.train`. `tokens` cuts the texts as they are served; without it the
+    base's own tokenizer does.
 
     `start` gives the matrices that practice goes on from; with `plan.passes` 0 they are the
     candidate as they are (a merge).
@@ -94,7 +94,7 @@ def fit(
     report("load the base for learning", 0, 1)
     base = load_torch(base_path, 1)
     pace = Threads(threads)
-    schedule, left_out = _schedule(base, lesson, plan)
+    schedule, left_out = _schedule(tokens or base, lesson, plan)
     model = page.build(base.model, plan)
     if start is not None:
         warm(model, start(_shape(base, base_path)))
@@ -150,7 +150,7 @@ def fit(
     return Fitted(directory, done.steps, done.seconds, done.losses, done.resumed_at, same, left_out)
 
 
-def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, int]:
+def _schedule(base: Tokens, lesson: Lesson, plan: Plan) -> tuple[Schedule, int]:
     closed = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.closed]
     context = [chat_item(base, q, a, "fact", LIMIT) for q, a in lesson.context]
     kept = [item for item in closed if item is not None]
@@ -182,7 +182,7 @@ def _schedule(base: TorchBase, lesson: Lesson, plan: Plan) -> tuple[Schedule, in
     )
 
 
-def _judged(base: TorchBase, lesson: Lesson) -> tuple[Item, ...]:
+def _judged(base: Tokens, lesson: Lesson) -> tuple[Item, ...]:
     found = [
         chat_item(base, prompt, answer, LIKED if liked else DISLIKED, LIMIT)
         for prompt, answer, liked in lesson.judged
@@ -190,7 +190,7 @@ def _judged(base: TorchBase, lesson: Lesson) -> tuple[Item, ...]:
     return tuple(item for item in found if item is not None)
 
 
-def _taught(base: TorchBase, lesson: Lesson) -> dict[Item, Item]:
+def _taught(base: Tokens, lesson: Lesson) -> dict[Item, Item]:
     """Facts as they are practised → the same answers with the passage before the question."""
     found = {}
     for prompt, answer, shown in lesson.with_passage:

@@ -7,12 +7,14 @@ mass at a fraction of the memory. Computed once per item with the adapter switch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from nightschool.train.items import Item
+from nightschool.train.packed import packs, predictions
 
 TOP = 64
 
@@ -50,20 +52,37 @@ def kl_to_base(
     logits: torch.Tensor, soft: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
     """Sum over positions of KL(base‖student) in nats, `logits` [n, vocab] of the student."""
+    return kl_by_token(logits, soft).sum()
+
+
+def kl_by_token(
+    logits: torch.Tensor, soft: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """KL(base‖student) in nats at each position, [n]."""
     index, logp, rest = soft
     student = logits.log_softmax(-1)
     kept = student.gather(-1, index)
     other = (1 - kept.exp().sum(-1)).clamp(min=1e-6).log()
     inner = (logp.exp() * (logp - kept)).sum(-1)
-    return (inner + rest.exp() * (rest - other)).sum()
+    return inner + rest.exp() * (rest - other)
 
 
-def answer_logits(model: Any, batch: list[Item]) -> list[torch.Tensor]:
-    """Logits [n, vocab] that predict the n trained tokens of each item, in one forward pass.
+def answer_logits(model: Any, batch: Sequence[Item]) -> list[torch.Tensor]:
+    """Logits [n, vocab] that predict the n trained tokens of each item, in the batch's order.
 
-    Padded on the left, so that all answers end at the same place and the output layer runs over
-    the longest answer only, not over every prompt.
+    In one forward pass where the model can take items packed (see `packed`). Otherwise short and
+    long items run apart, padded on the left, so that all answers end at the same place and the
+    output layer runs over the longest answer only, not over every prompt.
     """
+    if packs(model):
+        return predictions(model, batch)
+    found: dict[int, torch.Tensor] = {}
+    for part in _alike(sorted(range(len(batch)), key=lambda i: len(batch[i].ids)), batch):
+        found |= zip(part, _padded(model, [batch[i] for i in part]), strict=True)
+    return [found[i] for i in range(len(batch))]
+
+
+def _padded(model: Any, batch: list[Item]) -> list[torch.Tensor]:
     longest = max(len(item.ids) for item in batch)
     keep = max(len(item.ids) - item.answer for item in batch) + 1
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -79,3 +98,14 @@ def answer_logits(model: Any, batch: list[Item]) -> list[torch.Tensor]:
         logits[row, -(len(item.ids) - item.answer) - 1 : -1].float()
         for row, item in enumerate(batch)
     ]
+
+
+def _alike(order: list[int], batch: Sequence[Item]) -> list[list[int]]:
+    """Split where padding would more than double the work; `order` is by length."""
+    parts: list[list[int]] = []
+    for i in order:
+        if parts and len(batch[i].ids) <= 1.6 * len(batch[parts[-1][0]].ids) + 8:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts
