@@ -116,8 +116,9 @@ def night(
         )
         earlier = start.facts if start.kind == "parent" else None
         lessons = syllabus(
-            store, known, limit, config.pairs.file_share, earlier, config.pairs.folder_share
-        )
+            store, known, limit, config.pairs.file_share, earlier, config.pairs.folder_share,
+            config.pairs.alike,
+        )  # fmt: skip
         present = pointer.read(home)
         plan = planner.plan(
             planner.Situation(
@@ -145,6 +146,8 @@ def night(
             pace = taught.pace(store, model.sha256)
             needs = taught.estimate(plan, len(lessons.closed), model.learn_bytes, pace)
             counts = pairs.counts(store)
+            if lessons.crowded:
+                counts["facts left out, too many agree"] = lessons.crowded
             return replace(none, message="planned", pairs=counts, asked=asked, estimate=needs)
         if not wishes and not (start.warm and lessons.new) and _nothing_new(store, model, lessons):
             return replace(none, outcome=Outcome.NOTHING_NEW, message=NOTHING_NEW)

@@ -19,10 +19,11 @@ from nightschool.evaluate.probes import questions
 from nightschool.evaluate.subject import Material, Question, Secret
 from nightschool.ingest import redact as secrets
 from nightschool.pairs import synthesize
+from nightschool.pairs.crowds import crowded
 from nightschool.pairs.feedback import preferences
 from nightschool.pairs.feedback import to_pairs as from_feedback
 from nightschool.pairs.forms import ABSTAIN, fit, prompt, question_prompt
-from nightschool.pairs.model_writer import ModelWriter
+from nightschool.pairs.model_writer import PROMPT, SPELLED_OUT, ModelWriter
 from nightschool.pairs.rules import RuleWriter
 from nightschool.ports import PairWriter, Progress
 from nightschool.records import Chunk, Pair, PairKind, Split
@@ -65,6 +66,8 @@ class Syllabus:
     """`(question, answer, liked)`: what the user said of answers."""
     with_passage: tuple[tuple[str, str, str], ...] = ()
     """`(prompt, answer, the prompt with its passage)` of the facts to recall."""
+    crowded: int = 0
+    """Facts that were left out because too many agree."""
 
     def lesson(self, texts: Sequence[str]) -> Lesson:
         """What the learner practises, with these plain texts."""
@@ -82,16 +85,20 @@ def syllabus(
     share: float = 0.0,
     earlier: frozenset[str] | None = None,
     folder_share: float = 0.0,
+    alike: int = 0,
 ) -> Syllabus:
     """Everything one night needs. `known` are the sources that the served version practised.
 
     `limit` bounds the facts to learn by heart (0 = all): a few facts well, rather than all badly;
     `share` how many of them one file may give (0 = as many as come), `folder_share` how many one
-    folder (a watched one, or one right inside it) may give where there are several. A night
+    folder (a watched one, or one right inside it) may give where there are several. Facts of
+    which more than `alike` agree are left out (0 = none, see `pairs.crowds`). A night
     that continues takes facts that were not `earlier` practised first, with some that were, and
     asks about all of them.
     """
     train = pairs.all_pairs(store, split=Split.TRAIN)
+    crowd = crowded(train, alike)
+    train = [pair for pair in train if pair.fact not in crowd]
     available = list(dict.fromkeys(p.fact for p in train if p.kind is PairKind.CLOSED))
     owner = pairs.owners(store)
     items = _documents(store)
@@ -99,7 +106,7 @@ def syllabus(
     caps = ((share, owner), (folder_share, _folders(owner, items)))
     chosen = set(_choose(train, limit or len(available), caps, before))
     train = [p for p in train if p.fact in chosen or p.fact not in set(available)]
-    hidden = pairs.all_pairs(store, split=Split.HIDDEN)
+    hidden = [p for p in pairs.all_pairs(store, split=Split.HIDDEN) if p.fact not in crowd]
     judged, opinions, resting = _judged(store, hidden)
     stock = documents.chunks(
         store, {i for p in (*train, *hidden) for i in (*p.chunk_ids, *p.context)}
@@ -139,6 +146,7 @@ def syllabus(
         new=len(set(available) - before),
         judged=tuple(opinions),
         with_passage=tuple(_with_passage(train, stock)),
+        crowded=len(crowd),
         available=len(available),
         documents=dict.fromkeys(
             sorted({*resting, *(chunk.document_id for chunk in (*shown, *own))}), 0
@@ -153,7 +161,8 @@ def write_questions(
 ) -> None:
     """Write the pairs of all files that have none yet, with the base model and the rules."""
     runtime.llama.activate(None)
-    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama)]
+    prompts = (PROMPT, SPELLED_OUT) if runtime.abilities.examined else (PROMPT,)
+    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama, prompts=prompts)]
     languages = [one.strip() for one in config.learn.languages.split(",")]
     avoid = questions()
     synthesize.write_pairs(store, writers, parts, parts, report, avoid, languages, config.pairs)

@@ -85,6 +85,10 @@ class Pairs:
     folder_share: Annotated[float, Between(0, 1)] = 0.0
     """Most of a night's facts (a share) that one folder (a watched one, or one right inside it) may
     give where there are several; 0 = no such limit. Against planted files that come together."""
+    alike: Annotated[int, Between(0, 1_000_000)] = 4
+    """Where more facts than this agree, in that a word of the question all but tells the answer,
+    none of them is practised until you approve it: so does poison look that is spread over many
+    files. They are found and quoted all the same. 0 = no such limit."""
     near_duplicates: Annotated[float, Between(0, 1)] = 0.0
     """Drop a fact whose question shares this much of its words (0..1) with another one's and has
     the same answer; 0 = only equal questions are dropped."""
