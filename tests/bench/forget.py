@@ -36,8 +36,8 @@ from nightschool.store import pairs, receipts, runs  # noqa: E402
 from nightschool.store import versions as rows  # noqa: E402
 
 STAGES = ("served", "training", "paired", "indexed", "waiting")
-FOLDERS = ("People", "Meetings", "Recipes", "House")
-"""Of the example vault: enough for a night, and its questions are written in seconds."""
+FOLDERS = ("Recipes",)
+"""Of the example vault: enough for a night, and so few facts that it practises the planted ones."""
 KILLED = """
 import sys
 from nightschool import Nightschool
@@ -46,13 +46,27 @@ with Nightschool(sys.argv[1]) as door:
     door.forget(sys.argv[2])
     print("done", flush=True)
 """
+SCAN = """
+import sys
+from pathlib import Path
+home, words = Path(sys.argv[1]), sys.stdin.read().split()
+wanted = [form for word in words for form in (word.encode(), word.encode("utf-16-le"))]
+for path in sorted(home.rglob("*")):
+    if path.is_file() and any(form in path.read_bytes().lower() for form in wanted):
+        print(path.relative_to(home))
+"""
 THINGS = ("anvil", "barometer", "canoe", "dulcimer", "easel", "ferret cage", "gazebo", "harmonica",
           "igloo tent", "jigsaw")  # fmt: skip
 
 
 def document(folder: Path, stage: str, number: int) -> tuple[Path, str]:
-    """One file with a word that stands nowhere else, in a sentence that can be asked for."""
-    word = "q" + "".join(secrets.choice("bcdfghjklmnpqrstvwz") for _ in range(11))
+    """One file with a word that stands nowhere else, in a sentence that can be asked for.
+
+    The word can be spoken, as names can: a small model learns such ones.
+    """
+    word = "q" + "".join(
+        secrets.choice("bdfgklmnprstvz") + secrets.choice("aeiou") for _ in range(4)
+    )
     thing = f"{THINGS[number % len(THINGS)]} {stage} {number}"
     path = folder / f"{stage}-{number}.md"
     path.write_text(
@@ -63,15 +77,16 @@ def document(folder: Path, stage: str, number: int) -> tuple[Path, str]:
 
 
 def bytes_left(home: Path, words: list[str]) -> list[str]:
-    """Files of the home that hold one of the words, in any of the usual encodings."""
-    wanted = [form for word in words for form in (word.encode(), word.encode("utf-16-le"))]
-    found = []
-    for path in sorted(home.rglob("*")):
-        if path.is_file():
-            data = path.read_bytes().lower()
-            if any(form in data for form in wanted):
-                found.append(str(path.relative_to(home)))
-    return found
+    """Files of the home that hold one of the words, in any of the usual encodings.
+
+    A process of its own reads them: closing a file of SQLite's drops the locks that this process
+    holds on it, and another one would then throw away the log that it still reads.
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", SCAN, home], input="\n".join(words),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return found.stdout.splitlines()
 
 
 def serve_whatever_came(door: Nightschool, number: int) -> int:

@@ -23,6 +23,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ import stick_host  # noqa: E402
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import examples, paths, vault  # noqa: E402
 from nightschool.device.portable import llama  # noqa: E402
-from stick_host import Computer, computer  # noqa: E402
+from stick_host import WRITABLE, Computer, computer  # noqa: E402
 
 PASSPHRASE = "four words in a row"
 QUESTIONS = 3
@@ -400,8 +401,10 @@ def main() -> None:
         wheel = llama.wheel()
         report.say(f"llama.cpp: {wheel.name}, {'kept' if cached else 'built'} in "
                    f"{time.monotonic() - began:.0f} s")  # fmt: skip
-    hidden = [Path(sys.base_prefix), ROOT / "src", ROOT / ".venv"]
-    hidden = [place for place in hidden if place.is_dir()]
+    # A Python of the system lies among the tools that the computer needs: its library goes alone.
+    own = Path(sysconfig.get_path("stdlib") if sys.base_prefix == "/usr" else sys.base_prefix)
+    hidden = [place for place in (own, ROOT / "src", ROOT / ".venv") if place.is_dir()]
+    hidden = [p for p in hidden if not any(p.is_relative_to(folder) for folder in WRITABLE)]
     # Not in /tmp: the other computers have another one, and read the image from this disk.
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", "/var/cache")) as work:
         shutil.copytree(examples.vault_dir(), Path(work) / "Notes")
