@@ -64,9 +64,8 @@ def document(folder: Path, stage: str, number: int) -> tuple[Path, str]:
 
     The word can be spoken, as names can: a small model learns such ones.
     """
-    word = "q" + "".join(
-        secrets.choice("bdfgklmnprstvz") + secrets.choice("aeiou") for _ in range(4)
-    )
+    letter = secrets.choice
+    word = "q" + "".join(letter("bdfgklmnprstvz") + letter("aeiou") for _ in range(4))
     thing = f"{THINGS[number % len(THINGS)]} {stage} {number}"
     path = folder / f"{stage}-{number}.md"
     path.write_text(
