@@ -21,9 +21,9 @@ import stick_host
 from command import nightschool
 from nightschool import paths, vault
 from nightschool.config import Files
-from nightschool.device.portable import session
+from nightschool.device.portable import runtime, session
 from nightschool.device.portable.check import check
-from nightschool.device.portable.copying import bytecode, misfits
+from nightschool.device.portable.copying import Plan, bytecode, misfits
 from nightschool.device.portable.create import FILES
 from nightschool.errors import Refused, SourceError, StoreError
 from nightschool.paths import MARKER, Home, Stick
@@ -280,6 +280,25 @@ def test_a_stick_is_made_in_an_empty_folder_outside_the_home(tmp_path: Path) -> 
         assert said.code == 2, said
         assert said.complaint
     assert (full / "photo.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sticks are made on Linux")
+def test_the_copied_interpreter_finds_packages_where_they_are_put(tmp_path: Path) -> None:
+    plan = Plan()
+    binary = tmp_path / runtime.plan_runtime(plan, "python")
+    for item in plan.items:
+        target = tmp_path / item.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(item.source, target)
+    put = tmp_path / "python" / runtime.packages_folder()
+    put.mkdir(parents=True, exist_ok=True)
+    (put / "carried.py").write_text("print('here')\n")
+    libraries = str(tmp_path / "python" / "lib")
+    said = subprocess.run(
+        [runtime.loader(binary), "--library-path", libraries, binary, "-I", "-m", "carried"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.stdout.strip() == "here", said.stderr
 
 
 def test_the_launchers_are_sound_and_say_what_is_missing(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -113,7 +112,7 @@ def _plan(plan: Plan, wheel: Path | None, work: Path) -> dict[str, str]:
     system = runtime.system()
     base = f"runtime/{system}"
     binary = runtime.plan_runtime(plan, base)
-    site = f"{base}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    site = f"{base}/{runtime.packages_folder()}"
     objects = packages.plan_packages(plan, site)
     if wheel is None:
         objects += packages.plan_installed(plan, site, packages.NATIVE)

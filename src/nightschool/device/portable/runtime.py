@@ -25,8 +25,8 @@ _HOSTS = re.compile(
 )
 """What belongs to the host: its C library and drivers."""
 _STDLIB_OUT = (
-    "site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
-    "pydoc_data",
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
+    "ensurepip", "lib2to3", "pydoc_data",
 )  # fmt: skip
 _MODULES_OUT = re.compile(r"^(_tkinter|_test|_ctypes_test|xx|nis|readline|_curses|_gdbm|_dbm)")
 _PT_INTERP = 3
@@ -41,6 +41,25 @@ def system() -> str:
 def interpreter() -> Path:
     """The real binary behind this process, out of any virtual environment."""
     return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def packages_folder() -> str:
+    """Where the interpreter looks for packages, below its own folder.
+
+    Asked of it, because Debian's looks into `dist-packages` alone. Raises Refused when it does not
+    say, or names no folder as deep as `lib/python3.11/site-packages`.
+    """
+    said = subprocess.run(
+        [interpreter(), "-I", "-c", "import site; print(site.getsitepackages(['/p'])[-1])"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    found = Path(said.stdout.strip() or "/")
+    if not found.is_relative_to("/p") or len(found.parts) != len(Path("/p/lib/python/x").parts):
+        raise Refused(
+            f"{interpreter()} does not say where it looks for packages.",
+            "Set Nightschool up with a Python from python.org or from your distribution.",
+        )
+    return found.relative_to("/p").as_posix()
 
 
 def plan_runtime(plan: Plan, folder: str) -> Path:
