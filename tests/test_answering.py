@@ -28,11 +28,13 @@ from nightschool.engine.answering import (
     span_of,
     with_marks,
 )
-from nightschool.engine.exam import Abilities, reading_prompt
+from nightschool.engine.exam import reading_prompt
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.support import abstains, find_support
 from nightschool.errors import ChildError, Interrupted, NotFound, Refused, UsageError
 from nightschool.intake import run_intake
+from nightschool.models import abilities
+from nightschool.models.abilities import Abilities
 from nightschool.models.catalogue import BOX, file_sha256
 from nightschool.paths import Home
 from nightschool.records import Answer, Version
@@ -333,9 +335,9 @@ def test_the_exam_measures_reading_and_is_remembered(runtime: Runtime) -> None:
     assert steps[-1][0] == steps[-1][1] == len(steps)
     assert found.examined and 0 <= found.reads <= 1
     assert found.reader > 0.5
-    assert found.leads == (found.reads >= max(exam.READS, found.reader))
-    assert exam.load(runtime.store, runtime.model.sha256) == found
-    state.put(runtime.store, exam._key(runtime.model.sha256), {})
+    assert found.leads == (found.reads >= max(abilities.READS, found.reader))
+    assert abilities.load(runtime.store, runtime.model.sha256) == found
+    state.put(runtime.store, abilities.key(runtime.model.sha256), {})
     runtime.abilities = Abilities()
 
 

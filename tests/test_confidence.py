@@ -16,13 +16,14 @@ from nightschool.config import Config
 from nightschool.engine import entropy
 from nightschool.engine.agreement import Rules
 from nightschool.engine.answering import Answering, Served
-from nightschool.engine.exam import Abilities, reading_prompt
+from nightschool.engine.exam import reading_prompt
 from nightschool.engine.llama import Llama
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.sampling import Sampling
 from nightschool.engine.support import likeness
-from nightschool.engine.talking import CONTRADICTED, Request
+from nightschool.engine.talking import CONTRADICTED, MARKED, Request
 from nightschool.intake import run_intake
+from nightschool.models.abilities import Abilities
 from nightschool.paths import Home
 from nightschool.records import Answer, Hit, Locator
 from nightschool.serve import talk
@@ -229,12 +230,13 @@ def test_own_words_that_a_second_sample_contradicts_are_held_back(
     question = [("user", "What is the capital of Mongolia?")]
     hot: dict[str, Any] = {"temperature": 3.0, "seed": 4, "max_tokens": 8}  # else it does not know
     usual = runtime.chat(question, **hot)
+    assert usual.text.endswith(MARKED)
     assert usual.carried_by == "weights" and usual.confidence is not None
     assert usual.confidence.entropy_mean is not None
     engine = replace(runtime.config.engine, second_answer="decides", agreement=1.0)
     monkeypatch.setattr(runtime, "config", replace(runtime.config, engine=engine))
     real = runtime.llama.generate
-    for second, held in ((usual.text, False), ("zzz", True)):
+    for second, held in ((usual.generated, False), ("zzz", True)):
         monkeypatch.setattr(
             runtime.llama, "generate",
             lambda m, second=second, **how: second if how.get("temperature") else real(m, **how),

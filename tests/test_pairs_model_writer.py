@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nightschool.pairs.model_writer import _EXAM, PROMPT, ModelWriter, parse
+from nightschool.pairs.model_writer import _EXAM, PROMPT, SPELLED_OUT, ModelWriter, parse
 from nightschool.pairs.phrasing import HELD_OUT
 from nightschool.records import Chunk, Locator
 
@@ -96,3 +96,13 @@ def test_answers_are_parsed_from_the_usual_shapes() -> None:
     ]
     assert parse(text) == []
     assert parse("nonsense") == []
+
+
+def test_a_model_that_follows_instructions_is_told_the_form_where_the_short_request_fails() -> None:
+    bold = [text.replace("Q: ", "**Question:** ").replace("A: ", "**Answer:** ") for text in EXAM]
+    answers = {SPELLED_OUT.format(chunk=p): t for p, t in zip(_EXAM, bold, strict=True)}
+    scripted = Scripted(answers | {SPELLED_OUT.format(chunk=PASSAGE): WRITTEN})
+    assert not ModelWriter(scripted).ability().able
+    writer = ModelWriter(scripted, prompts=(PROMPT, SPELLED_OUT))
+    assert writer.ability().able
+    assert {pair.answer for pair in writer.write([CHUNK], "Ferry")} == {"06:15", "Tove Rask"}

@@ -21,7 +21,8 @@ from typing import Any, Self
 from nightschool import config, paths
 from nightschool.children.child import Child
 from nightschool.errors import Interrupted, NotFound, Refused, SourceError, UsageError
-from nightschool.models import catalogue
+from nightschool.models import abilities, catalogue, sitting
+from nightschool.models.abilities import Abilities
 from nightschool.models.catalogue import ModelInfo
 from nightschool.night import Night
 from nightschool.ports import Progress, silent
@@ -355,6 +356,19 @@ class Nightschool:
             )
         self.rest()
         return catalogue.use(self.home, self.store, name)
+
+    def abilities(self, name: str = "") -> Abilities:
+        """What the exam found for a base model; the cautious default before it was sat."""
+        return abilities.load(self.store, self.model(name).sha256)
+
+    def examine(self, name: str = "", progress: Progress = silent) -> Abilities:
+        """Set a base model's exam: whether it reads, abstains and chats. Minutes for a large one.
+
+        Until then the reader leads its answers. Raises ModelError when it cannot be loaded.
+        """
+        threads = self.settings.engine.threads
+        info = self.model(name)
+        return sitting.sit(self.home, self.store, info, threads=threads, progress=progress)
 
     # -- practice -------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from nightschool.config import Config
 from nightschool.engine.examinee import Remembered
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.selftalk import selftalk
+from nightschool.engine.tokens import ServedTokens
 from nightschool.errors import (
     Forgotten,
     Interrupted,
@@ -108,7 +109,7 @@ def night(
         parts = Remembered(runtime)
         write_questions(store, config, runtime, parts, _pausing(report, check))
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
-        limit = _limit(store, model, budget_s, int((wishes or {}).get("facts", 0)))
+        limit = _limit(store, runtime, budget_s, int((wishes or {}).get("facts", 0)))
         known = _practised_by_served(home, store, model)
         given: dict[str, Any] = {"recipe": config.learn.recipe, **(wishes or {})}
         start = regime.choose(
@@ -189,6 +190,7 @@ def _learn(
         folder,
         _served(runtime),
         start=regime.matrices(home, store, start, plan.rank, plan.seed),
+        tokens=ServedTokens(runtime.llama),
         threads=config.learn.threads,
         report=report,
         check=check,
@@ -286,16 +288,24 @@ def _adapter_bytes(home: Home, store: Store, model: ModelInfo) -> int:
     return 0
 
 
-def _limit(store: Store, model: ModelInfo, budget_s: float, wished: int = 0) -> int:
+def _limit(store: Store, runtime: Runtime, budget_s: float, wished: int = 0) -> int:
     """How many facts to learn: those of the night that was interrupted, `wished`, or what fits.
 
     A resumed night must practise the same items, whatever cores are free by now: its checkpoint
-    belongs to them.
+    belongs to them. Raises TooLittle when the budget teaches this model next to nothing.
     """
+    model = runtime.model
     broken = runs.unfinished(store)
     if broken is not None and broken.base_sha == model.sha256:
         return int(broken.plan.get("facts", 0))
-    return wished or planner.fact_limit(model.parameters, budget_s, free_cores())
+    if wished:
+        return wished
+    pace = taught.pace(store, model.sha256)
+    template = len(runtime.llama.prompt([("user", "?")]))
+    return planner.affordable(
+        model.name, model.parameters, budget_s, free_cores(), MIN_FACTS,
+        template=template, item_s=pace.step_s / max(pace.items, 1) if pace else 0.0,
+    )  # fmt: skip
 
 
 NOTHING_NEW = "Nothing new to learn: every fact was practised by the last night on this model."

@@ -1,11 +1,11 @@
 """The engine against a bare llama-cpp-python loop and its own server, alternating; caches, lookups.
 
-python tests/bench/engine_speed.py [--quick]
+python tests/bench/engine_speed.py [--quick] [--model FILE.gguf]
 
 Some four minutes on two cores that do nothing else; --quick takes a model of 4 layers and a small
-vocabulary in place of the 0.6B shape. Both sides open a model in the same way: where the processor
-has AMX, llama.cpp's defaults crash on quantised weights (ggml-org/llama.cpp#20824), so there both
-leave its extra buffers out.
+vocabulary in place of the 0.6B shape, --model measures a model of yours and nothing else. Both
+sides open a model in the same way: where the processor has AMX, llama.cpp's defaults crash on
+quantised weights (ggml-org/llama.cpp#20824), so there both leave its extra buffers out.
 """
 
 from __future__ import annotations
@@ -198,9 +198,9 @@ def second_question(report: Report, name: str, path: Path) -> None:
     report.at_least(f"{name}_second_question_sooner", cold / warm, 3.0, 1)
 
 
-def lookups(report: Report) -> None:
-    """What guessing from the passage gains when the starter reads: printed, not judged."""
-    with Llama(STARTER, context=1024, threads=1) as model:
+def lookups(report: Report, path: Path, threads: int = 0) -> None:
+    """What guessing from the passage gains when a model reads: printed, not judged."""
+    with Llama(path, context=1024, threads=threads) as model:
         taken = {}
         for guesses in (0, 3, 0, 3):
             model.lookup = guesses
@@ -214,7 +214,7 @@ def lookups(report: Report) -> None:
                 guessed += model.timing.guessed
             taken[guesses] = time.perf_counter() - began
             report.say(f"guesses {guesses}: {tokens} tokens, {right} of {guessed} guesses right")
-    report.say(f"prompt lookup on the starter: {taken[0] / taken[3]:.2f} times as fast")
+    report.say(f"prompt lookup on {path.stem}: {taken[0] / taken[3]:.2f} times as fast")
 
 
 def lookups_of(report: Report, path: Path) -> None:
@@ -258,9 +258,24 @@ def cold_start(report: Report, name: str, path: Path, bound: float) -> None:
     report.at_most(f"{name}_cold_start_s", min(seconds), bound, len(seconds))
 
 
+def of_your_own(report: Report, path: Path) -> None:
+    """The same for one model: bounds on its speed beside others', figures for the rest."""
+    rounds = 3 if report.quick else 8
+    speeds(report, "model", path, rounds, 128, 24)
+    servers(report, "model", path, rounds, 128, 24)
+    second_question(report, "model", path)
+    lookups(report, path)
+    cold_start(report, "model", path, 3.9)
+
+
 def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--model", type=Path, help="measure this GGUF instead")
+    options = parser.parse_args()
     report = Report(options.quick)
+    if options.model is not None:
+        of_your_own(report, options.model)
+        report.finish()
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "large.gguf"
         if options.quick:
@@ -274,7 +289,7 @@ def main() -> None:
         servers(report, "shape", large, 3, 128, 24)
         second_question(report, "starter", STARTER)
         second_question(report, "shape", large)
-        lookups(report)
+        lookups(report, STARTER, 1)
         lookups_of(report, large)
         cold_start(report, "starter", STARTER, 2.0)
         cold_start(report, "shape", large, 3.9)

@@ -6,12 +6,13 @@ earlier nights are outcomes and settings, never an examined item.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nightschool.agent.lessons import Lesson, heed
-from nightschool.errors import UsageError
+from nightschool.errors import TooLittle, UsageError
 from nightschool.records import Outcome, Plan, Run
 
 RATE_CUT = 0.5
@@ -23,7 +24,14 @@ PRESENTATIONS = 44
 TOKENS_A_FACT = 27
 FACT_SHARE = 0.5
 FLOPS_PER_CORE = 20e9
+LARGE_FLOPS_PER_CORE = 40e9
+"""Wider matrices use a core better."""
 MIN_LIMIT = 40
+LARGE = 30_000_000
+"""Parameters from which every fact costs minutes: such a night takes fewer of them, or none, where
+a small model's simply tries `MIN_LIMIT`."""
+SHORT_TEMPLATE = 4
+"""Tokens of a question mark in the starter's chat template; others bring more, each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +93,44 @@ def plan(situation: Situation, wishes: Mapping[str, Any] | None = None) -> Plan:
     return replace(chosen, **given)
 
 
-def fact_limit(parameters: int, budget_s: float, cores: int) -> int:
+def fact_limit(
+    parameters: int, budget_s: float, cores: int, template: int = SHORT_TEMPLATE, item_s: float = 0
+) -> int:
     """How many facts a budget can teach well: each wants `PRESENTATIONS` showings.
 
     A step costs about 6 floating-point operations a parameter and token; small models reach
-    `FLOPS_PER_CORE` on a laptop core, and half of the tokens are rehearsal.
+    `FLOPS_PER_CORE` on a laptop core, and half of the tokens are rehearsal. `template` are the
+    tokens that a chat template puts around the shortest question. For a large model `item_s`, the
+    seconds an item took on an earlier night, takes the place of that; it may be none at all.
     """
-    tokens = budget_s * cores * FLOPS_PER_CORE / (6 * max(parameters, 1)) * FACT_SHARE
-    return max(MIN_LIMIT, int(tokens / (PRESENTATIONS * TOKENS_A_FACT)))
+    seconds = budget_s * FACT_SHARE
+    flops = 6 * max(parameters, 1)
+    if parameters < LARGE:
+        tokens = seconds * cores * FLOPS_PER_CORE / flops
+        return max(MIN_LIMIT, int(tokens / (PRESENTATIONS * TOKENS_A_FACT)))
+    if not item_s:
+        tokens_an_item = TOKENS_A_FACT + max(template - SHORT_TEMPLATE, 0)
+        item_s = tokens_an_item * flops / (cores * LARGE_FLOPS_PER_CORE)
+    return int(seconds / (PRESENTATIONS * item_s))
+
+
+def affordable(
+    name: str, parameters: int, budget_s: float, cores: int, least: int,
+    *, template: int = SHORT_TEMPLATE, item_s: float = 0.0,
+) -> int:  # fmt: skip
+    """`fact_limit`, if it is worth a night. Raises TooLittle, with the budget that would be, when
+    it is under `least` facts."""
+    fits = fact_limit(parameters, budget_s, cores, template, item_s)
+    if fits >= least:
+        return fits
+    longer = fact_limit(parameters, 1000 * budget_s, cores, template, item_s)
+    minutes = math.ceil(1.2 * 1000 * budget_s * least / max(longer, 1) / 60)
+    raise TooLittle(
+        f"A night of {budget_s / 60:.0f} min would teach {name} about {fits} facts on this machine "
+        f"as it is now; fewer than {least} are not worth one.",
+        f"Give it {minutes} min (`nightschool learn --minutes {minutes}`, or the setting "
+        "learn.budget_s), or learn with a smaller model.",
+    )
 
 
 def learning_rate(parameters: int) -> float:

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from nightschool.cli.show import size
 from nightschool.device import disks, suggest
 from nightschool.errors import NightschoolError, Refused, of_disk
+from nightschool.models import sitting
 from nightschool.paths import stick
 from nightschool.registry import health
 from nightschool.registry.health import Finding
@@ -220,7 +221,12 @@ def _model(door: Nightschool) -> Finding:
             )  # fmt: skip
     ok = info.can_serve and info.can_learn
     able = "serves and learns" if ok else ("serves" if info.can_serve else "cannot serve")
-    return Finding("base model", info.can_serve, f"{info.name}: {able}.", info.why_not)
+    leads = ""
+    if sitting.wanted(door.store, info):
+        leads = " It has not sat its exam (`nightschool model exam`): the reader leads."
+    elif (known := door.abilities()).examined:
+        leads = f" Its exam: {'it' if known.leads else 'the reader'} leads."
+    return Finding("base model", info.can_serve, f"{info.name}: {able}.{leads}", info.why_not)
 
 
 def _service() -> Finding:

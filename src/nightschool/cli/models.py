@@ -1,4 +1,4 @@
-"""`model list|add|use|card`: the base models (`quantize` and `bench` are in `workshop`)."""
+"""`model list|add|use|card`: the base models (`quantize`, `bench` and `exam` are in `workshop`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import typer
 
 from nightschool.cli import workshop
 from nightschool.cli.door import school
-from nightschool.cli.show import emit, say, size, table
+from nightschool.cli.show import complain, emit, say, size, table
 from nightschool.errors import ModelError
+from nightschool.models.abilities import Abilities
 from nightschool.models.catalogue import ModelInfo
 from nightschool.models.change import between
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from nightschool.api import Nightschool
 
 model = typer.Typer(help="The base models.")
+_NO_EXAM = Annotated[
+    bool, typer.Option("--no-exam", help="Do not examine it now (`model exam` does it later).")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,12 +78,22 @@ def add(
     ],
     name: Annotated[str, typer.Option(help="What to call it.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the home.")] = False,
+    no_exam: _NO_EXAM = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a model known; a file that is on the disk already is used in place."""
+    """Make a model known, and examine it; a file that is on the disk already is used in place."""
     with school(context) as door:
         info = door.add_model(source, name=name, copy=copy)
-    _show(info, as_json, f"Added. Use it: nightschool model use {info.name}")
+        if not no_exam:
+            try:
+                workshop.sit_if_new(door, info.name)
+            except ModelError as error:  # it is known all the same; `use` tries again
+                complain(f"Added, but it could not sit its exam. {error.message}", error.remedy)
+        known = door.abilities(info.name)
+    closing = f"Added. Use it: nightschool model use {info.name}"
+    if not info.can_serve:
+        closing = "Added, but it cannot be used as things are now (see above)."
+    _show(info, known, as_json, closing)
 
 
 @model.command("use")
@@ -87,6 +101,7 @@ def use(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A name from `model list`.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    no_exam: _NO_EXAM = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make a model the base that answers and learns; first says what becomes of your versions."""
@@ -99,11 +114,15 @@ def use(
             if as_json:
                 emit({"model": name, "changes": changes, "done": False})
             return
+        # Before the change: whoever asks meanwhile is answered as before.
+        if not (no_exam or door.settings.model):
+            workshop.sit_if_new(door, name)
         info = door.use_model(name)
+        known = door.abilities(name)
     if as_json:
-        emit({**_plain(info), "changes": changes, "done": True})
+        emit({**_plain(info, known), "changes": changes, "done": True})
         return
-    _show(info, as_json, f"{info.name} answers from the next question on.")
+    _show(info, known, as_json, f"{info.name} answers from the next question on.")
 
 
 def _changes(door: Nightschool, name: str) -> list[str]:
@@ -125,18 +144,20 @@ def card(
     """What a model is, what it can do here, and what it takes; its maker's card, if one lies by."""
     with school(context) as door:
         info = door.model(name)
+        known = door.abilities(name)
     beside = Path(info.path).with_suffix(".md")
     text = beside.read_text(encoding="utf-8") if beside.is_file() else ""
-    _show(info, as_json, f"\n{text}" if text else "")
+    _show(info, known, as_json, f"\n{text}" if text else "")
 
 
-def _plain(info: ModelInfo) -> dict[str, object]:
-    return {name: getattr(info, name) for name in ModelInfo.__dataclass_fields__}
+def _plain(info: ModelInfo, known: Abilities | None = None) -> dict[str, object]:
+    plain = {name: getattr(info, name) for name in ModelInfo.__dataclass_fields__}
+    return plain if known is None else plain | {"abilities": known}
 
 
-def _show(info: ModelInfo, as_json: bool, closing: str) -> None:
+def _show(info: ModelInfo, known: Abilities, as_json: bool, closing: str) -> None:
     if as_json:
-        emit(info)
+        emit(_plain(info, known))
         return
     rows = (
         ("name", info.name),
@@ -151,6 +172,8 @@ def _show(info: ModelInfo, as_json: bool, closing: str) -> None:
         ("can learn", _able(info.can_learn, info.learn_bytes, info.why_not)),
     )
     table(("", ""), rows)
+    for sentence in known.lines() if info.can_serve else ():
+        say(sentence)
     if closing:
         say(closing)
 

@@ -1,12 +1,13 @@
-"""`model quantize|bench`: a smaller file of a model, and what a model does on this machine."""
+"""`model quantize|bench|exam`: a smaller file of a model, and what a model does on this machine."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,9 +18,12 @@ from nightschool.cli.show import complain, emit, say, size, table
 from nightschool.errors import ModelError, UsageError
 from nightschool.models import ladder
 from nightschool.models.catalogue import ModelInfo
+from nightschool.models.sitting import NICE, WORKSHOP, wanted
 from nightschool.paths import Home
 
-WORKSHOP = "nightschool.engine.workshop"
+if TYPE_CHECKING:
+    from nightschool.api import Nightschool
+
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _NAME = Annotated[str, typer.Argument(help="A name from `model list`; empty is the one in use.")]
 
@@ -27,6 +31,7 @@ _NAME = Annotated[str, typer.Argument(help="A name from `model list`; empty is t
 def register(model: typer.Typer) -> None:
     model.command("quantize")(quantize)
     model.command("bench")(bench)
+    model.command("exam")(exam)
 
 
 def quantize(
@@ -40,6 +45,10 @@ def quantize(
     """Make a smaller file of a model, and measure both: perplexity and tokens a second."""
     kind = kind.upper()
     if kind not in ladder.LADDER:
+        if name.upper() in ladder.LADDER:
+            raise UsageError(
+                "The kind comes first.", f"nightschool model quantize {name.upper()} MODEL"
+            )
         raise UsageError(f"{kind!r} is no kind.", f"One of: {', '.join(ladder.LADDER)}.")
     with school(context) as door:
         info = door.model(name)
@@ -85,6 +94,28 @@ def bench(context: typer.Context, name: _NAME = "", as_json: _JSON = False) -> N
     )
 
 
+def exam(context: typer.Context, name: _NAME = "", as_json: _JSON = False) -> None:
+    """Examine a model: does it read, say that it does not know, and chat? Decides who leads."""
+    with school(context) as door:
+        info = door.model(name)
+        with Bar() as bar:
+            found = door.examine(name, bar)
+    if as_json:
+        emit({"model": info.name, **asdict(found), "leads": found.leads})
+        return
+    for sentence in found.lines():
+        say(sentence)
+
+
+def sit_if_new(door: Nightschool, name: str) -> None:
+    """Set the exam of a model that has not sat it yet. Raises ModelError when it cannot be
+    loaded."""
+    info = door.model(name)
+    if info.can_serve and wanted(door.store, info):
+        with Bar() as bar:
+            door.examine(name, bar)
+
+
 def _room(info: ModelInfo, kind: str, target: Path) -> None:
     needs = int(info.parameters * ladder.LADDER[kind].bits / 8 * 1.1)
     free = shutil.disk_usage(target.parent).free
@@ -97,7 +128,7 @@ def _room(info: ModelInfo, kind: str, target: Path) -> None:
 
 @contextmanager
 def _workshop(home: Home) -> Iterator[Child]:
-    child = Child(WORKSHOP, log=home.logs / "workshop.log", nice=5)
+    child = Child(WORKSHOP, log=home.logs / "workshop.log", nice=NICE)
     try:
         child.wait_ready()
         yield child

@@ -16,7 +16,7 @@ from nightschool.config.load import look, spell
 from nightschool.daemon import backups, servers
 from nightschool.daemon.jobs import Jobs
 from nightschool.errors import ModelError, Refused, UsageError
-from nightschool.models import catalogue
+from nightschool.models import abilities, catalogue
 from nightschool.models.catalogue import ModelInfo
 from nightschool.models.change import between
 from nightschool.paths import Home
@@ -106,10 +106,12 @@ class LocalDesk:
         return await asyncio.to_thread(see)
 
     async def card(self, name: str) -> Json:
-        found = await asyncio.to_thread(
-            lambda: catalogue.resolve(self.home, self.store, name or self.chosen())
-        )
-        return _model(found)
+        def see() -> Json:
+            found = catalogue.resolve(self.home, self.store, name or self.chosen())
+            known = abilities.load(self.store, found.sha256)
+            return _model(found) | {"abilities": asdict(known)}
+
+        return await asyncio.to_thread(see)
 
     async def use_model(self, name: str, *, dry_run: bool) -> Json:
         def use() -> Json:

@@ -16,8 +16,9 @@ from typing import Protocol
 from nightschool.engine.agreement import SEED, TEMPERATURE, Rules, Signals
 from nightschool.engine.entropy import Trace
 from nightschool.engine.evidence import ANSWERS, Evidence, SpanReader, weigh
-from nightschool.engine.exam import Abilities, reading_prompt
+from nightschool.engine.exam import reading_prompt
 from nightschool.engine.support import abstains, agree, find_support, sentences, stems
+from nightschool.models.abilities import Abilities
 from nightschool.ports import Retriever
 from nightschool.records import Answer, Citation, Hit
 
@@ -168,7 +169,8 @@ class Answering:
         written = self._write(prompt, signals, check)
         check()
         if self.leads:
-            return self._led_by_model(question, hits, evidence, written, signals), written
+            whole = self._whole(written)
+            return self._led_by_model(question, hits, evidence, whole, signals), written
         if served.adapted:
             recalled = self._recall(question, hits, best, signals, check)
             if recalled is not None:
@@ -263,6 +265,13 @@ class Answering:
             )
             signals.compared(written, second)
         return written
+
+    def _whole(self, written: str) -> str:
+        """What was cut off by the length limit, up to its last whole sentence, if it has one."""
+        parts = sentences(written)
+        if len(parts) < 2 or len(self._writer.tokenize(written)) < self._max_tokens - 1:
+            return written
+        return written if written[-1] in ".!?…" else written[: parts[-2].end]
 
     def _prompt(self, question: str, hits: Sequence[Hit], start: int) -> list[tuple[str, str]]:
         """The question over as many passages as fit, best first; empty when not even one

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nightschool.config import Config
 from nightschool.engine.runtime import Runtime
-from nightschool.models import catalogue
+from nightschool.models import abilities, catalogue
 from nightschool.paths import Home
 from nightschool.store.db import Store
 
@@ -33,6 +33,9 @@ class Current:
         """
         stamp = catalogue.stamp(self.home, self.store, self.config.model)
         if self._runtime is not None and stamp == self._stamp:
+            found = abilities.load(self.store, self._runtime.model.sha256)
+            if found.examined:  # it may have sat its exam meanwhile
+                self._runtime.abilities = found
             return self._runtime
         self.close()
         self._runtime, self._stamp = Runtime(self.home, self.store, self.config), stamp

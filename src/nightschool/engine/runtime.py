@@ -23,7 +23,7 @@ from nightschool.engine.llama import Adapter, Llama
 from nightschool.engine.sampling import Sampling
 from nightschool.engine.talking import MODES, Delta, Reply, Request, talk
 from nightschool.errors import ModelError, NightschoolError, NotFound, Refused, UsageError
-from nightschool.models import catalogue
+from nightschool.models import abilities, catalogue
 from nightschool.paths import Home
 from nightschool.records import Answer, Hit, Version
 from nightschool.registry import pointer
@@ -69,7 +69,7 @@ class Runtime:
         self.llama = Llama(
             self.model.path, context=config.engine.context, threads=config.engine.threads
         )
-        self.abilities = exam.load(store, self.model.sha256)
+        self.abilities = abilities.load(store, self.model.sha256)
         self._loaded: dict[int, _Loaded] = {}
         self._began = time.monotonic()
 
@@ -262,7 +262,7 @@ class Runtime:
             return spans[0].text if spans else ""
 
         self.abilities = exam.examine(self.llama, progress, point)
-        exam.save(self.store, self.model.sha256, self.abilities)
+        abilities.save(self.store, self.model.sha256, self.abilities)
         return self.abilities
 
     def status(self) -> dict[str, Any]:

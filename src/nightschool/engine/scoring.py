@@ -37,8 +37,7 @@ class Scoring(Context):
 
     def nll_chat(self, messages: Messages, completion: str) -> tuple[float, int]:
         """As `nll`, for an assistant's answer to `messages`, its end token included."""
-        end = self._lib.llama_vocab_eos(self._vocab)
-        return self.nll_ids(self.prompt(messages), [*self.tokenize(completion), int(end)])
+        return self.nll_ids(self.prompt(messages), [*self.tokenize(completion), self.turn_end])
 
     def sureness(self, messages: Messages, completion: str) -> float:
         """Geometric mean of the probabilities (0..1) of an answer's tokens."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nightschool.engine import exam, forms, harmless
+from nightschool.engine import forms, harmless
 from nightschool.engine import tools as calls
 from nightschool.engine.agreement import SEED, TEMPERATURE, Rules, Signals
 from nightschool.engine.answering import with_note
@@ -25,6 +25,7 @@ from nightschool.engine.stopping import StopGate
 from nightschool.engine.support import abstains
 from nightschool.engine.tools import ToolCall
 from nightschool.errors import UsageError
+from nightschool.models.abilities import CHATS
 from nightschool.records import Answer, Confidence
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 
 CONTRADICTED = "The model's own words were held back: a second sample of it said something else."
 OWN_KNOWLEDGE = "Nothing in your files answers this: these are the model's own words."
+MARKED = "\n\n(Not from your files: the model's own words.)"
+"""Ends such an answer: most clients show the text alone, and nobody may take it for a finding."""
+_ABOUT_YOU = re.compile(
+    r"\b(?:my|mine|our|ours)\b|\b(?:am|are|was|were|did|do|have|had|shall|should) (?:i|we)\b",
+    re.IGNORECASE,
+)
+"""What only the files could know: a model would make it up."""
 FORMED = (
     "Put into the asked form by the model, which may have changed it: compare with the citations."
 )
@@ -113,7 +121,7 @@ def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Re
     if wanted.tools_unused:
         answer = with_note(answer, TOOLS_UNUSED)
     formed = wanted.form is not None or bool(wanted.grammar)
-    if not formed and not _small_talk(runtime, answer):
+    if not formed and not _small_talk(runtime, question, answer):
         return _from_files(runtime, wanted, answer, on_delta)
     cleaner = harmless.Cleaner(on_delta)
     wanted = replace(wanted, traced=True)
@@ -127,9 +135,15 @@ def talk(runtime: Runtime, wanted: Request, on_delta: Delta, check: Check) -> Re
     return replace(reply, answer=harmless.answer(reply.answer))
 
 
-def _small_talk(runtime: Runtime, answer: Answer) -> bool:
-    """Whether the files say nothing and the model may speak for itself."""
-    return answer.carried_by == "abstained" and runtime.abilities.chats >= exam.CHATS
+def _small_talk(runtime: Runtime, question: str, answer: Answer) -> bool:
+    """Whether the model may speak for itself: it can, the files hold nothing near the question, and
+    the question is not about the user's own things."""
+    return (
+        answer.carried_by == "abstained"
+        and not answer.citations
+        and runtime.abilities.chats >= CHATS
+        and not _ABOUT_YOU.search(question)
+    )
 
 
 def _small_talk_of(
@@ -141,7 +155,16 @@ def _small_talk_of(
     """
     rules = Rules.of(runtime.config.engine)
     shown: list[str] = []
-    reply = _own_words(runtime, wanted, shown.append if rules.decides else on_delta, check)
+    space = ""
+
+    def say(piece: str) -> None:  # white space at the end is not shown, as in the whole text
+        nonlocal space
+        text = (space + piece).rstrip()
+        space = (space + piece)[len(text) :]
+        if text:
+            on_delta(text)
+
+    reply = _own_words(runtime, wanted, shown.append if rules.decides else say, check)
     signals = Signals(rules, entropy=reply.entropy)
     if rules.second_answer != "never" and not abstains(reply.answer.text):
         begun = runtime.llama.detokenize(
@@ -160,7 +183,8 @@ def _small_talk_of(
     if signals.voted and not signals.answers:
         return None
     for piece in shown:
-        on_delta(piece)
+        say(piece)
+    on_delta(MARKED)
     sure = _beside(reply.answer, answer)
     sure = replace(
         sure,
@@ -168,7 +192,8 @@ def _small_talk_of(
         samples=max(signals.samples, sure.samples),
         decided_by=signals.decided_by,
     )
-    return replace(reply, answer=replace(with_note(reply.answer, OWN_KNOWLEDGE), confidence=sure))
+    spoken = replace(reply.answer, text=reply.answer.text + MARKED, confidence=sure)
+    return replace(reply, answer=with_note(spoken, OWN_KNOWLEDGE))
 
 
 def _from_files(runtime: Runtime, wanted: Request, answer: Answer, on_delta: Delta) -> Reply:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from nightschool.engine.template import ChatTemplate
@@ -118,6 +119,28 @@ class Vocabulary:
 
     def _has_controls(self, text: str) -> bool:
         return self.tokenize(text, special=True) != self.tokenize(text)
+
+    @cached_property
+    def turn_end(self) -> int:
+        """The token with which an assistant's turn ends: by the chat template, where that says so;
+        it is not always the one that ends a text."""
+        lib, mark = self._lib, secrets.token_hex(8)
+        usual = int(lib.llama_vocab_eos(self._vocab))
+        try:
+            said = self._template.render(
+                [("user", "?"), ("assistant", mark)], add_generation_prompt=False
+            )
+        except (UsageError, ModelError):  # then it has other wishes for a conversation
+            return usual
+        after = self.tokenize(said.rpartition(mark)[2], special=True) if mark in said else []
+        ends = [token for token in after if lib.llama_vocab_is_eog(self._vocab, token)]
+        return ends[0] if ends else usual
+
+    @property
+    def text_start(self) -> int:
+        """The token that a text without prompt starts with."""
+        start = int(self._lib.llama_vocab_bos(self._vocab))
+        return start if start >= 0 else int(self._lib.llama_vocab_eos(self._vocab))
 
     def opening(self) -> str:
         """What a text without prompt starts with: the start token, or a plain word without one."""

@@ -1,9 +1,10 @@
-"""The workshop child: quantise a model and measure one, away from what is served.
+"""The workshop child: quantise, measure and examine a model, away from what is served.
 
 python -m nightschool.children.launch 5 0 nightschool.engine.workshop
 
 quantize   source, target, kind, threads?   → {"bytes", "seconds"}; {"stage"}
 bench      path, threads?, context?         → Measured; {"stage"}
+examine    home, path, sha256, threads?     → Abilities, kept in the home; {"stage", …}
 """
 
 from __future__ import annotations
@@ -19,16 +20,25 @@ from typing import Any
 import psutil
 
 from nightschool.children.worker import Job, Worker
+from nightschool.engine import exam
 from nightschool.engine.library import library
 from nightschool.engine.llama import Llama
 from nightschool.engine.sampling import Sampling
 from nightschool.errors import ModelError, Refused, StoreError, UsageError
 from nightschool.evaluate.probes import load
+from nightschool.models import abilities
+from nightschool.models.abilities import Abilities
 from nightschool.models.header import read_header
 from nightschool.models.ladder import LADDER
+from nightschool.models.reader import Reader
+from nightschool.paths import Home
+from nightschool.paths import home as home_at
+from nightschool.store.db import open_store
 
 PROMPT, DECODED = 512, 64
 """Tokens that are read and written for the speeds; shorter where the context is."""
+EXAM_CONTEXT = 1024
+"""Tokens: its passages are short."""
 PASSAGES = 24
 """Passages of plain text whose perplexity is measured, at most."""
 
@@ -138,6 +148,36 @@ def bench(
         )
 
 
+def examine(
+    home: Home,
+    path: Path,
+    sha256: str,
+    *,
+    threads: int = 0,
+    step: Callable[[int, int], None] = lambda done, total: None,
+) -> Abilities:
+    """Set a base model's exam, with the span reader beside it, and keep what it found in the home.
+
+    Raises ModelError when llama.cpp cannot load the model or it does not fit.
+    """
+    with (
+        Llama(path, context=EXAM_CONTEXT, threads=threads) as llama,
+        Reader(home.models, threads=threads or 1) as reader,
+    ):
+
+        def point(question: str, note: str) -> str:
+            spans = reader.read(question, [note])
+            return spans[0].text if spans else ""
+
+        found = exam.examine(llama, step, point)
+    store = open_store(home.database)
+    try:
+        abilities.save(store, sha256, found)
+    finally:
+        store.close()
+    return found
+
+
 def main(arguments: Sequence[str]) -> None:
     """Serve until stdin closes."""
 
@@ -161,4 +201,20 @@ def main(arguments: Sequence[str]) -> None:
         threads, context = int(params.get("threads") or 0), int(params.get("context") or 0)
         return bench(Path(params["path"]), threads=threads, context=context, step=step)
 
-    Worker({"quantize": do_quantize, "bench": do_bench}).run({})
+    def do_examine(params: dict[str, Any], job: Job) -> Any:
+        def step(done: int, total: int) -> None:
+            job.check()
+            worker.beat()
+            job.emit({"stage": "exam", "done": done, "total": total})
+
+        job.emit({"stage": "loading for the exam"})
+        return examine(
+            home_at(params["home"]).create(),
+            Path(params["path"]),
+            str(params["sha256"]),
+            threads=int(params.get("threads") or 0),
+            step=step,
+        )
+
+    worker = Worker({"quantize": do_quantize, "bench": do_bench, "examine": do_examine})
+    worker.run({})

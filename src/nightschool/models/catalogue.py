@@ -25,27 +25,17 @@ from nightschool.store.db import Store
 
 BOX = Path(__file__).parent / "box"
 STARTER = "starter"
+_BOX_REMEDY = "Reinstall: pip install --force-reinstall --no-deps nightschool"
 
 _ADDED, _CHOSEN, _HASHES = "models:added", "models:chosen", "models:hashes"
 
 LEARNABLE = frozenset(
-    {
-        "llama",
-        "qwen2",
-        "qwen3",
-        "phi3",
-        "gemma2",
-        "gemma3",
-        "stablelm",
-        "starcoder2",
-        "nemotron",
-        "falcon",
-        "gpt2",
-        "lfm2",
-    }
+    {"llama", "qwen2", "qwen3", "phi3", "gemma2", "gemma3", "stablelm", "nemotron"}
 )
-"""Decoder architectures that transformers 5.23 reads from a GGUF file (its GGUF_CONFIG_MAPPING).
-Left out on purpose: mixtures of experts and mamba (no plain LoRA targets), t5 and bloom."""
+"""Decoder architectures that transformers 5.23 reads from a GGUF file (its GGUF_CONFIG_MAPPING) and
+whose layers have the projections that nights adapt (`train.adapt`). Left out on purpose: gpt2,
+falcon, starcoder2 and lfm2, which name them otherwise, mixtures of experts and mamba (no plain LoRA
+targets), t5 and bloom."""
 
 ENCODERS = ("bert", "clip", "t5encoder", "deberta", "wavtokenizer")
 """Architectures (or parts of their names) that cannot continue a text."""
@@ -73,9 +63,15 @@ _FILE_TYPES = {
     38: "MXFP4",
 }
 
-LEARN_BYTES = 4 * 1.6
-"""Bytes a parameter while learning: the float32 copy, and 60 % on top for activations, gradients
-of the adapter and the optimiser (measured on the starter and on small Llamas)."""
+LEARN_EXTRA = 350 * 1024**2
+"""Bytes of a learner beside model and step: torch, transformers, llama.cpp, encoders."""
+STEP_TOKENS = 1536
+"""Tokens of a large step: twelve items, one of them or two with a long passage."""
+SCORED = 256
+"""Of those, the ones whose scores over the whole vocabulary are computed and differentiated."""
+KEPT_WIDTHS, KEPT_INNERS, KEPT_SCORES = 7, 4, 4
+"""Rows of float32 that a layer keeps of every token for the way back: norms, attention and its
+inputs (as wide as the model), and the gated part; and copies of the scores."""
 SERVE_EXTRA = 128 * 1024**2
 """Bytes beside file and cache while serving: llama.cpp's compute buffers and the process."""
 
@@ -122,12 +118,23 @@ def memory(header: Header, *, context: int = 1024) -> Memory:
     heads = header.number("attention.head_count") or 1
     shared = header.number("attention.head_count_kv") or heads
     width = header.number("attention.key_length") or header.number("embedding_length") // heads
-    cache = 2 * 2 * header.number("block_count") * shared * width * context
+    layers = header.number("block_count")
+    cache = 2 * 2 * layers * shared * width * context
     return Memory(
         serve=header.size + cache + SERVE_EXTRA,
-        learn=int(header.parameters * LEARN_BYTES) + SERVE_EXTRA,
+        learn=LEARN_EXTRA + 4 * header.parameters + max(4 * header.parameters, _step(header)),
         free=int(psutil.virtual_memory().available),
     )
+
+
+def _step(header: Header) -> int:
+    """Bytes that one step of practice keeps for its way back. Loading takes a second copy of the
+    weights, but that is gone by then."""
+    wide, inner = header.number("embedding_length"), header.number("feed_forward_length")
+    rows = KEPT_WIDTHS * wide + KEPT_INNERS * inner
+    embedding = header.tensors.get("token_embd.weight")
+    words = max(embedding.shape) if embedding is not None else 0
+    return 4 * (STEP_TOKENS * header.number("block_count") * rows + KEPT_SCORES * SCORED * words)
 
 
 def resolve(home: Home, store: Store, name: str = "") -> ModelInfo:
@@ -309,14 +316,27 @@ def _as_named(store: Store, blob: Path) -> None:
 
 def check_box(path: Path) -> None:
     """Compare a file in the box with its published SHA-256. Raises ModelError when it differs."""
-    remedy = "Reinstall: pip install --force-reinstall --no-deps nightschool"
+    try:
+        if _hash(path) != box_sha256(path):
+            raise ModelError(
+                f"{path} is damaged: its SHA-256 is not the published one.", _BOX_REMEDY
+            )
+    except OSError as error:
+        raise _no_box(error) from error
+
+
+def box_sha256(path: Path) -> str:
+    """The published SHA-256 of a file in the box. Raises ModelError when the list is unreadable."""
     try:
         lines = (path.parent / "SHA256SUMS").read_text(encoding="ascii").splitlines()
-        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        if _hash(path) != sums.get(path.name):
-            raise ModelError(f"{path} is damaged: its SHA-256 is not the published one.", remedy)
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"A file in the box is missing or unreadable: {error}.", remedy) from error
+        raise _no_box(error) from error
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return sums.get(path.name, "")
+
+
+def _no_box(error: Exception) -> ModelError:
+    return ModelError(f"A file in the box is missing or unreadable: {error}.", _BOX_REMEDY)
 
 
 def file_sha256(store: Store, path: Path) -> str:
@@ -398,6 +418,8 @@ def _against_serving(header: Header, estimate: Memory) -> str:
 def _against_learning(header: Header, estimate: Memory) -> str:
     if header.architecture not in LEARNABLE:
         return f"Its architecture ({header.architecture}) can be served but not learn here."
+    if header.number("expert_count"):
+        return "It is a mixture of experts, which can be served but not learn here."
     if estimate.learn > estimate.free:
         return f"Learning needs {_gib(estimate.learn)}; {_gib(estimate.free)} of memory are free."
     return ""

@@ -138,7 +138,13 @@ def read_header(path: Path) -> Header:
                 raise _bad(path, "not a GGUF file", "Give the path of a .gguf model.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 return _Parser(path, view, size).header()
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except IsADirectoryError as error:
+        inside = sorted(file.name for file in path.glob("*.gguf"))[:5]
+        raise NotFound(
+            f"{path} is a folder, not a model file.",
+            f"Name the file: {', '.join(inside)}." if inside else "Name a .gguf file.",
+        ) from error
+    except FileNotFoundError as error:
         raise NotFound(
             f"There is no model file {path}.", "Check the path, or `nightschool model list`."
         ) from error

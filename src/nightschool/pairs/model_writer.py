@@ -19,6 +19,14 @@ from nightschool.ports import Generator
 from nightschool.records import Chunk, Pair
 
 PROMPT = "Write questions and answers about this text.\n\n{chunk}"
+"""As the starter was taught to be asked."""
+SPELLED_OUT = (
+    "Write three short questions about the text below. Name people and things in each question "
+    "instead of saying he, she or it. Copy each answer word for word from the text, as short as "
+    "possible. Write nothing else than lines of this form:\nQ: the question?\nA: the answer\n\n"
+    "Text:\n{chunk}"
+)
+"""For a model that was taught to follow instructions."""
 ABLE_SHARE = 0.9
 ABLE_FACTS = 5
 """To be used, a model must write this many sound pairs on the exam, and this share of all."""
@@ -61,23 +69,37 @@ class ModelWriter:
     name = "model"
 
     def __init__(
-        self, generator: Generator, *, max_tokens: int = 320, chunk_chars: int = 1200
+        self,
+        generator: Generator,
+        *,
+        max_tokens: int = 320,
+        chunk_chars: int = 1200,
+        prompts: Sequence[str] = (PROMPT,),
     ) -> None:
         self._generator = generator
+        self._prompts = prompts
+        self._prompt = prompts[0]
         self._max_tokens = max_tokens
         self._chunk_chars = chunk_chars
         self._ability: Ability | None = None
         self.note = "The model has not been asked to write questions yet."
 
     def ability(self) -> Ability:
-        """The exam's result; the exam is sat once."""
+        """The exam's result; it is sat once, with each prompt until one will do."""
         if self._ability is None:
-            kept = written = 0
-            for passage in _EXAM:
-                for question, answer in self._ask(passage):
-                    written += 1
-                    kept += bool(_sound(question, answer, passage))
-            self._ability = Ability(kept, written)
+            self._ability = Ability(0, 0)
+            for prompt in self._prompts:
+                kept = written = 0
+                for passage in _EXAM:
+                    for question, answer in self._ask(passage, prompt):
+                        written += 1
+                        kept += bool(_sound(question, answer, passage))
+                found = Ability(kept, written)
+                if (found.able, found.share) >= (self._ability.able, self._ability.share):
+                    self._ability, self._prompt = found, prompt
+                if found.able:
+                    break
+            kept, written = self._ability.kept, self._ability.written
             word = "writes questions" if self._ability.able else "is not used to write questions"
             self.note = (
                 f"The model {word}: {kept} of {written} of its exam questions had a literal answer."
@@ -91,21 +113,21 @@ class ModelWriter:
     def _facts(self, chunks: Sequence[Chunk]) -> Iterable[Fact]:
         for chunk in chunks:
             passage = excerpt(chunk.safe, limit=self._chunk_chars)
-            for question, answer in self._ask(passage):
+            for question, answer in self._ask(passage, self._prompt):
                 evidence = _sound(question, answer, passage)
                 if evidence and evidence in chunk.safe:
                     forms = tuple(phrasing.around(question))
                     yield Fact(answer, evidence, chunk.id, forms, 0.8, "")
 
-    def _ask(self, passage: str) -> list[tuple[str, str]]:
-        message = PROMPT.format(chunk=passage)
+    def _ask(self, passage: str, prompt: str) -> list[tuple[str, str]]:
+        message = prompt.format(chunk=passage)
         text = self._generator.generate([("user", message)], max_tokens=self._max_tokens)
         return parse(text)
 
 
 def parse(text: str) -> list[tuple[str, str]]:
     """`Q: …` / `A: …` lines as (question, answer), repeats left out."""
-    found = [(q.strip(), a.strip().strip('"“”')) for q, a in _PAIR.findall(text)]
+    found = [(q.strip(" *_"), a.strip(" *_").strip('"“”')) for q, a in _PAIR.findall(text)]
     return list(dict.fromkeys((q, a.rstrip(".") if a.count(".") == 1 else a) for q, a in found))
 
 

@@ -87,6 +87,10 @@ async def _bench(service: Service, values: Json) -> Json:
     return await _start(service, "model bench", ["--", values["name"]])
 
 
+async def _exam(service: Service, values: Json) -> Json:
+    return await _start(service, "model exam", ["--", values["name"]])
+
+
 async def _quantize(service: Service, values: Json) -> Json:
     words = _options(values, to="--as", again="--again")
     return await _start(service, "model quantize", [*words, "--", values["kind"], values["name"]])
@@ -136,6 +140,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "The job", 202),
     Operation("POST", "/ns/models/bench", "model_bench",
               "Measure a model on this machine.", _bench, (_MODEL,), "The job", 202),
+    Operation("POST", "/ns/models/exam", "model_exam",
+              "Examine a model: does it read, abstain and chat?", _exam, (_MODEL,), "The job", 202),
     Operation("POST", "/ns/models/quantize", "model_quantize",
               "Make a smaller file of a model and measure both.", _quantize,
               (Field("kind", "string", "For example Q4_K_M.", required=True), _MODEL,

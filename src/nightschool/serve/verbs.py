@@ -28,6 +28,7 @@ ROUTED: dict[str, tuple[str, ...]] = {
     "model add": ("model_add",),
     "model bench": ("model_bench",),
     "model card": ("model_card", "model"),
+    "model exam": ("model_exam",),
     "model list": ("models",),
     "model quantize": ("model_quantize",),
     "model use": ("model_use",),
