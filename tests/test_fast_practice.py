@@ -10,7 +10,7 @@ import torch
 
 from nightschool.models.base import TorchBase
 from nightschool.records import Plan
-from nightschool.train import lean, loop, packed
+from nightschool.train import lean, loop, packed, rotary
 from nightschool.train.batches import Schedule
 from nightschool.train.distil import Distillation
 from nightschool.train.items import Item, chat_item, text_items
@@ -135,24 +135,44 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_the_gated_function_is_used_and_its_gradients_are_exact(base: TorchBase) -> None:
-    """In double precision against finite differences."""
-    model = trained(base)
-    assert all("wide" in layer.mlp.__dict__ for layer in model.get_base_model().model.layers)
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def exact(function: Any, *given: Any) -> bool:
+    """Whether its gradients are those of finite differences, in double precision."""
+    return bool(torch.autograd.gradcheck(function.apply, given))
+
+
+def test_the_short_functions_are_used_and_their_gradients_are_exact(base: TorchBase) -> None:
+    layers = trained(base).get_base_model().model.layers
+    assert all("wide" in part.__dict__ for layer in layers for part in (layer.mlp, layer.self_attn))
+    assert all("forward" in layer.input_layernorm.__dict__ for layer in layers)
     torch.manual_seed(0)
-
-    def drawn(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float64)
-
     halves = [drawn(*s).requires_grad_() for s in ((2, 5), (4, 2), (2, 5), (4, 2), (2, 4), (5, 2))]
-    x, wide, down = drawn(2, 3, 5).requires_grad_(), drawn(8, 5), drawn(5, 4)
-    apply: Any = lean.Gated.apply
-    assert torch.autograd.gradcheck(lambda *g: apply(g[0], wide, down, (1.3, 0.7, 2.0), *g[1:]),
-                                    (x, *halves))  # fmt: skip
-    weight = drawn(4, 5)
-    plain: Any = lean.Product.apply
-    assert torch.autograd.gradcheck(lambda *g: plain(g[0], weight, None, g[1], g[2], 1.7),
-                                    (x, *halves[:2]))  # fmt: skip
+    x = drawn(2, 3, 5).requires_grad_()
+    assert exact(lean.Gated, x, drawn(8, 5), drawn(5, 4), (1.3, 0.7, 2.0), *halves)
+    assert exact(lean.Product, x, drawn(4, 5), None, *halves[:2], 1.7)
+    assert exact(rotary.Norm, x, drawn(5), 1e-5)
+    assert exact(rotary.Turn, drawn(3, 16).requires_grad_(), drawn(3, 4), drawn(3, 4), 2, 1)
+
+
+def test_attention_with_more_to_it_keeps_its_own_way() -> None:
+    """Qwen3 has norms on queries and keys: packed it is right, and it is not taken for Llama's."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(1)
+    config = Qwen3Config(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, vocab_size=64,
+    )  # fmt: skip
+    plain = Qwen3ForCausalLM(config).eval().requires_grad_(False)
+    model = recipe("lora").build(copy.deepcopy(plain), Plan(rank=4, alpha=8))
+    assert packed.packs(model)
+    assert not any("wide" in m.__dict__ for m in model.modules() if hasattr(m, "q_norm"))
+    items = [Item(tuple(range(3, 3 + n)), 3) for n in (9, 17)]
+    for item, logits in zip(items, answer_logits(model, items), strict=True):
+        assert torch.allclose(logits, alone(plain, item), atol=1e-4)
 
 
 def test_blocks_cost_less_than_one_padded_batch_and_hold_every_item() -> None:

@@ -4,9 +4,10 @@
 
 TASK holds the model file, the plan, the items of every step, the threads and how many steps at the
 beginning are not timed. Both sides load the model with the same code, wrap it with the same LoRA
-from the same seed, and get the same items in the same order. One JSON line last: `seconds` and
-`tokens` of the timed steps (those of the items, padding never counted), `answers` of them, `losses`
-(a mean over every ten steps), `megabytes` at the highest, `padded` (tokens computed a step).
+from the same seed, and get the same items in the same order. One JSON line last: `seconds` of the
+clock, `cpu_seconds` of the processor, `tokens` of the timed steps (those of the items, padding
+never counted) and `answers` of them, `losses` (a mean over every ten steps), `megabytes` at the
+highest, `padded` (tokens computed a step).
 
 Ways to run TRL:
 
@@ -38,12 +39,13 @@ class Watch:
 
     def __init__(self, untimed: int) -> None:
         self.untimed, self.count, self.began, self.ended = untimed, 0, 0.0, 0.0
+        self.cpu_began = self.cpu_ended = 0.0
 
     def step(self) -> None:
         self.count += 1
-        self.ended = time.perf_counter()
+        self.ended, self.cpu_ended = time.perf_counter(), time.process_time()
         if self.count == self.untimed:
-            self.began = self.ended
+            self.began, self.cpu_began = self.ended, self.cpu_ended
 
 
 def ours(task: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": version("nightschool"),
         "seconds": watch.ended - watch.began,
+        "cpu_seconds": watch.cpu_ended - watch.cpu_began,
         "tokens": sum(len(item.ids) for step in steps for item in step),
         "answers": sum(len(item.ids) - item.answer for step in steps for item in step),
         "losses": losses,
@@ -168,6 +171,7 @@ def trl(task: dict[str, Any], way: str) -> dict[str, Any]:
     return {
         "version": version("trl"),
         "seconds": watch.ended - watch.began,
+        "cpu_seconds": watch.cpu_ended - watch.cpu_began,
         "tokens": sum(len(row["input_ids"]) for row in timed),
         "answers": sum(label != -100 for row in timed for label in row["labels"]),
         "losses": losses,

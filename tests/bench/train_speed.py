@@ -139,11 +139,17 @@ def turns(options: Any, task: Path, folder: Path, report: Report) -> list[dict[s
             padded = f", {row['padded']:.0f} computed a step" if "padded" in row else ""
             report.say(
                 f"round {number + 1}: {name:17} {row['tokens'] / row['seconds']:7.0f} tokens/s "
-                f"({row['answers'] / row['seconds']:.0f} answer tokens/s), last loss "
+                f"({row['answers'] / row['seconds']:.0f} answer tokens/s; "
+                f"{per_cpu(row):.0f} a second of the processor), last loss "
                 f"{row['losses'][-1]:.4f}, {row['megabytes']:.0f} MB, {row['steps']} steps{padded}"
             )
         rounds.append(found)
     return rounds
+
+
+def per_cpu(row: dict[str, Any]) -> float:
+    """Tokens a second of processor time."""
+    return float(row["tokens"] / row["cpu_seconds"])
 
 
 def judge(rounds: list[dict[str, Any]], report: Report) -> None:
@@ -157,8 +163,11 @@ def judge(rounds: list[dict[str, Any]], report: Report) -> None:
              for name in ["ours", *ways]}  # fmt: skip
     for name in ways:
         ratios = [a / b for a, b in zip(speed["ours"], speed[name], strict=False)]
+        work = [per_cpu(f["ours"]) / per_cpu(f[name]) for f in whole if name in f]
         report.say(f"ours against {name} {whole[0][name]['version']}: "
-                   + ", ".join(f"{ratio:.2f}" for ratio in ratios))  # fmt: skip
+                   + ", ".join(f"{ratio:.2f}" for ratio in ratios)
+                   + "; by processor time, which other programs disturb less: "
+                   + ", ".join(f"{ratio:.2f}" for ratio in work))  # fmt: skip
     best = [f["ours"]["tokens"] / f["ours"]["seconds"]
             / max(row["tokens"] / row["seconds"] for name, row in f.items() if name != "ours")
             for f in whole]  # fmt: skip

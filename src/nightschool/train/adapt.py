@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from nightschool.records import Plan
-from nightschool.train import lean, packed
+from nightschool.train import lean, packed, rotary
 
 MLP = ("gate_proj", "up_proj", "down_proj")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)$")
 
 def wrap(model: Any, config: Any, seed: int) -> Any:
     """Put the adapter that `config` (a PEFT configuration) describes into `model`, seeded, and let
-    both compute fast: items packed, plain LoRA in one go (`packed`, `lean`)."""
+    both compute fast: items packed, a layer in few passes (`packed`, `lean`, `rotary`)."""
     import peft
 
     packed.prepare(model)
@@ -35,6 +35,7 @@ def wrap(model: Any, config: Any, seed: int) -> Any:
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
         wrapped = peft.get_peft_model(model, config)
     lean.prepare(wrapped)
+    rotary.prepare(wrapped)
     return wrapped
 
 

@@ -30,6 +30,9 @@ BLOCK = 12
 TOLERANCE = 1e-3
 """Largest difference of two logits, as a share of their range, that is rounding."""
 
+PROBE = tuple(Item(tuple(range(3, 3 + n)), 1 + n // 3) for n in (7, 5, 12))
+"""Items of different lengths, of tokens that every vocabulary has."""
+
 Blocks = tuple[tuple[int, int], ...]
 
 
@@ -117,37 +120,39 @@ def prepare(model: Any) -> bool:
     from transformers import AttentionInterface
 
     before = model.config._attn_implementation
-    probe = [Item(tuple(range(3, 3 + n)), 1 + n // 3) for n in (7, 5, 12)]
     training = model.training
     model.eval()
     with torch.no_grad():
-        alone = [model(input_ids=torch.tensor([item.ids])).logits[0] for item in probe]
+        alone = [
+            model(input_ids=torch.tensor([item.ids])).logits[0, item.answer - 1 : -1]
+            for item in PROBE
+        ]
         AttentionInterface.register(NAME, attention)
         model.config._attn_implementation = NAME
         hooks = _narrow_the_end(model)
-        fits = _difference(model, probe, alone) <= TOLERANCE
+        fits = _off(model, alone) <= TOLERANCE
         if not fits:
             for hook in hooks:
                 hook.remove()
-            fits = bool(hooks) and _difference(model, probe, alone) <= TOLERANCE
+            fits = bool(hooks) and _off(model, alone) <= TOLERANCE
     model.train(training)
     if not fits:
         model.config._attn_implementation = before
     return fits
 
 
-def _difference(model: Any, probe: Sequence[Item], alone: Sequence[torch.Tensor]) -> float:
-    """How far packed scores are from those of each item alone, as a share of their range."""
+def _off(model: Any, alone: Sequence[torch.Tensor]) -> float:
     try:
-        together = predictions(model, probe)
+        return difference(alone, predictions(model, PROBE))
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError):
         return float("inf")  # it takes no blocks, or hands them to none of its layers
-    pairs = [
-        (logits[item.answer - 1 : -1], packed)
-        for item, logits, packed in zip(probe, alone, together, strict=True)
-    ]
-    span = max(float(a.max() - a.min()) for a, _ in pairs)
-    return max(float((a - b).abs().max()) for a, b in pairs) / max(span, 1e-9)
+
+
+def difference(known: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> float:
+    """How far the scores of the probe are from what they should be, as a share of their range."""
+    span = max(float(scores.max() - scores.min()) for scores in known)
+    off = max(float((a - b).abs().max()) for a, b in zip(known, found, strict=True))
+    return off / max(span, 1e-9)
 
 
 def _narrow_the_end(model: Any) -> list[Any]:
