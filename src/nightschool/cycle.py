@@ -146,6 +146,9 @@ def night(
             asked = tuple(question.prompt for question in lessons.material.recall)
             pace = taught.pace(store, model.sha256)
             needs = taught.estimate(plan, len(lessons.closed), model.learn_bytes, pace)
+            if pace is None and model.parameters >= planner.LARGE:  # hours, on some
+                subjects = 3 if exams.served_version(home, store, model) else 2
+                needs["exams_s"] = exams.lasts(runtime.llama, lessons.material, subjects)
             counts = pairs.counts(store)
             if lessons.crowded:
                 counts["facts left out, too many agree"] = lessons.crowded

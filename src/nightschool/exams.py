@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nightschool.engine.examinee import Examinee, Remembered
+from nightschool.engine.llama import Llama
 from nightschool.engine.runtime import Runtime
+from nightschool.engine.sampling import Sampling
 from nightschool.evaluate import gate, probes
 from nightschool.evaluate.subject import Material
 from nightschool.models.catalogue import ModelInfo
@@ -106,6 +108,45 @@ def served_version(home: Home, store: Store, model: ModelInfo) -> tuple[int, Pat
     if version is None:
         return None
     return present.version, versions.verify(home, version), present.scale
+
+
+# -- how long they take ---------------------------------------------------------------------------
+
+WRITTEN = 16
+"""Tokens of a usual answer to a probe, which may have 24 or 48."""
+PASSAGE = 300
+"""Tokens of the passages before a served question, at a guess."""
+TRIED = 192, 12
+"""Tokens that are read and written to see how fast a model is."""
+
+
+def workload(count: Callable[[str], int], material: Material) -> tuple[int, int]:
+    """Tokens that one subject reads and writes in its exams; `count` gives those of a text."""
+    fixed = [item for name in ("reading", "abstain", "screen") for item in probes.load(name)]
+    asked = [f"{item['context']} {item['question']}" for item in fixed]
+    asked += 2 * [item["prompt"] for item in probes.load("safety")]
+    asked += [item["prompt"] for item in probes.load("chat")]
+    own = [*material.recall, *material.old, *material.rehearsed, *material.rehearsed]
+    asked += [f"{item.context} {item.prompt}" for item in own]
+    asked += [item.prompt for item in material.served]
+    plain = sum(count(item["text"]) for item in probes.load("general"))
+    read = sum(count(text) for text in asked) + plain + PASSAGE * len(material.served)
+    return read, WRITTEN * len(asked)
+
+
+def lasts(llama: Llama, material: Material, subjects: int) -> float:
+    """Seconds that the exams of so many subjects take about, from how fast the model is now."""
+    template = len(llama.prompt([("user", "")]))
+    read, written = workload(lambda text: len(llama.tokenize(text)) + template, material)
+    tokens, few = TRIED
+    tokens = min(tokens, llama.context // 2)
+    ids = (llama.tokenize("The ferry leaves from the second pier. ") * tokens)[:tokens]
+    llama.forget()
+    for _ in llama.write(ids, Sampling(max_tokens=few, temperature=1.0, seed=1)):
+        pass
+    done = llama.timing
+    pace = done.prompt_s / len(ids), done.eval_s / max(done.tokens, 1)
+    return subjects * (read * pace[0] + written * pace[1])
 
 
 # -- what is kept of broken-off exams -----------------------------------------------------------

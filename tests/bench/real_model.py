@@ -35,7 +35,7 @@ from nightschool.agent import planner  # noqa: E402
 from nightschool.engine.llama import Adapter, Llama  # noqa: E402
 from nightschool.engine.sampling import Sampling  # noqa: E402
 from nightschool.engine.tokens import ServedTokens  # noqa: E402
-from nightschool.errors import NightschoolError  # noqa: E402
+from nightschool.errors import NightschoolError, TooLittle  # noqa: E402
 from nightschool.evaluate import refusals  # noqa: E402
 from nightschool.evaluate.text import abstains, contains  # noqa: E402
 from nightschool.examples import Question  # noqa: E402
@@ -44,9 +44,7 @@ from nightschool.models import catalogue  # noqa: E402
 from nightschool.models.header import read_header  # noqa: E402
 from nightschool.pairs.forms import question_prompt  # noqa: E402
 from nightschool.records import Outcome, Plan  # noqa: E402
-from nightschool.train.night import Lesson, fit  # noqa: E402
 from service_harness import service  # noqa: E402
-from tiny_night import serve  # noqa: E402
 
 PARTS = ("exam", "answers", "dialects", "tokens", "practice", "safety", "night")
 NAME = "real"
@@ -143,7 +141,9 @@ def dialects(path: Path, report: Report) -> None:
                 model=model, messages=say, max_tokens=60, stream=True
             )
             streamed = "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
-            attempt(f"{model}: a stream is the whole", lambda a=streamed, b=text: a.strip() == b)
+            attempt(
+                f"{model}: a stream is the whole", lambda a=streamed, b=text: a.strip() == b.strip()
+            )
             attempt(f"{model}: no control words", lambda t=text: not any(m in t for m in MARKS))
         short: Any = [{"role": "user", "content": "Reply with the single word yes."}]
         ended = client.chat.completions.create(
@@ -205,6 +205,9 @@ def tokens(path: Path, report: Report) -> None:
 
 def practice(path: Path, report: Report, facts: int) -> None:
     """Practice and export alone, on a few facts: pace, memory, parity, and what is known after."""
+    from nightschool.train.night import Lesson, fit
+    from tiny_night import serve
+
     spans = [q for q in examples.questions() if q.kind == "span"]
     taught = [(q.question, q.answer) for q in spans[:: max(1, len(spans) // facts)]][:facts]
     rows = rehearsal()
@@ -277,6 +280,9 @@ class Voice:
 
 def safety(path: Path, report: Report) -> None:
     """What the base refuses, and whether an adapter that was taught to oblige is rejected."""
+    from nightschool.train.night import Lesson, fit
+    from tiny_night import serve
+
     asked = refusals.items(quick=True)
 
     def tick(done: int, total: int) -> None:
@@ -321,7 +327,12 @@ def night(door: Nightschool, report: Report, minutes: float) -> None:
         if done in (0, total) or done % 20 == 0:
             report.say(f"  {stage} {done}/{total}")
 
-    planned = door.learn(dry_run=True, minutes=minutes)
+    try:
+        planned = door.learn(dry_run=True, minutes=minutes)
+    except TooLittle as error:  # an honest no is an answer, too
+        report.say(f"no night: {error.message} {error.remedy}")
+        report.exactly("a_hopeless_night_names_its_budget", float("min" in error.remedy), 1, 1)
+        return
     report.say(f"planned: {planned.facts} of {planned.available} facts, {planned.plan}")
     report.say(f"estimate: {planned.estimate}")
     began = time.monotonic()

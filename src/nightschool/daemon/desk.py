@@ -16,7 +16,7 @@ from nightschool.config.load import look, spell
 from nightschool.daemon import backups, servers
 from nightschool.daemon.jobs import Jobs
 from nightschool.errors import ModelError, Refused, UsageError
-from nightschool.models import abilities, catalogue
+from nightschool.models import abilities, catalogue, sitting
 from nightschool.models.catalogue import ModelInfo
 from nightschool.models.change import between
 from nightschool.paths import Home
@@ -115,7 +115,7 @@ class LocalDesk:
 
     async def use_model(self, name: str, *, dry_run: bool) -> Json:
         def use() -> Json:
-            catalogue.resolve(self.home, self.store, name)  # raises when there is none
+            new = catalogue.resolve(self.home, self.store, name)  # raises when there is none
             try:
                 old = catalogue.resolve(self.home, self.store, self.chosen()).name
                 changes = between(self.home, self.store, old, name).lines()
@@ -128,7 +128,9 @@ class LocalDesk:
                         f"Remove `model` from {self.home.config} or NIGHTSCHOOL_MODEL first.",
                     )
                 catalogue.use(self.home, self.store, name)
-            return {"model": name, "changes": changes, "done": not dry_run}
+            # Until it is, the reader leads; `POST /ns/models/exam` examines it.
+            examined = not sitting.wanted(self.store, new)
+            return {"model": name, "changes": changes, "done": not dry_run, "examined": examined}
 
         found = await asyncio.to_thread(use)
         if found["done"]:

@@ -131,7 +131,7 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda s, v: s.desk.use_model(v["name"], dry_run=v["dry_run"]),
               (Field("name", "string", "A model's name.", required=True),
                Field("dry_run", "boolean", "Only say what would happen.", default=False)),
-              "`model`, `changes`, `done`"),
+              "`model`, `changes`, `done`, `examined`"),
     Operation("POST", "/ns/models/add", "model_add", "Make a model known.", _add_model,
               (Field("source", "string", "A .gguf file, ollama:, lmstudio: or hf: name.",
                      required=True),
