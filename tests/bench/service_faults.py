@@ -35,6 +35,7 @@ class Asker:
     """A client that asks all the time, tries again when told to, and keeps count."""
 
     door: Service
+    pause_s: float = 0.0
     answers: int = 0
     retried: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Asker:
                 continue
             if reply.status == 200:
                 self.answers += 1
+                self.over.wait(self.pause_s)
             elif reply.status in RETRY_CODES and "retry-after" in reply.headers:
                 self.retried += 1
                 time.sleep(0.3)
