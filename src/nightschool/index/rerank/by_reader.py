@@ -1,7 +1,7 @@
 """The reader in the box as a reranker: how much surer it is of a span than of "no answer".
 
 It was made to point at answers, not to rank, and was trained on English questions; what it is worth
-as a reranker is measured in docs/experiments.md.
+as a reranker is measured in docs/measurements.md.
 """
 
 from __future__ import annotations
