@@ -5,16 +5,21 @@ For benchmarks that attack what practice leaves in the weights, whatever the gat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from nightschool import Nightschool
+from nightschool import config as settings
+from nightschool.config import Pairs
+from nightschool.cycle import night
 from nightschool.engine.llama import Llama
 from nightschool.engine.selftalk import selftalk
+from nightschool.intake import run_intake
 from nightschool.models.catalogue import BOX
 from nightschool.paths import Home
 from nightschool.records import Plan
 from nightschool.registry.versions import ADAPTER, sha256
+from nightschool.store import db, documents
 from nightschool.store.db import Store
 from nightschool.syllabus import Syllabus, syllabus
 from nightschool.train.export import Matrices, Shape, read_gguf
@@ -22,15 +27,28 @@ from nightschool.train.night import fit
 from tiny_night import go_on, quiet, serve
 
 STARTER = BOX / "starter.gguf"
+PATIENCE_S = 600
 PLAN = Plan(passes=9, rank=16, alpha=32, learning_rate=2e-3, budget_s=1e5)
 """The starter's plan, ended by its passes and not by the clock: a busy machine changes nothing."""
 
 
-def ready(home: Home, folder: Path) -> None:
-    """Watch `folder` and write its questions, as a night does before it practises."""
-    with Nightschool(home.root) as door:
-        door.watch(folder)
-        door.learn(dry_run=True)
+def ready(home: Home, folder: Path, between: Callable[[], None] = lambda: None) -> None:
+    """Watch `folder` and write its questions, as a night does before it practises, with something
+    done in `between`. Once for a home, and in this process: on a busy machine no child is late."""
+    done = home.root / "questions.written"
+    if done.exists():
+        return
+    config = settings.load(home.config)
+    patient = replace(config, files=replace(config.files, parse_timeout_s=PATIENCE_S))
+    store = db.open_store(home.database)
+    try:
+        documents.add_root(store, str(folder), learn=True)
+        run_intake(home, store, patient)
+        between()
+        night(home, store, patient, dry_run=True, report=quiet, check=go_on)
+    finally:
+        store.close()
+    done.touch()
 
 
 def practise(
@@ -44,15 +62,17 @@ def practise(
     before: Path | None = None,
     earlier: frozenset[str] = frozenset(),
     shares: Sequence[float] = (0.0, 0.0),
+    alike: int = Pairs().alike,
     talk: bool = True,
 ) -> tuple[Path, Syllabus]:
     """The adapter that practice of `facts` facts leaves in `place`, and what was practised.
 
     It goes on from the adapter `before` (None: from the base), with facts that were not practised
-    `earlier` first; `shares` are the most that one file and one folder may give. Without `talk` the
-    rehearsal lacks the base's own samples, which take longer than a short practice.
+    `earlier` first; `shares` are the most that one file and one folder may give, `alike` the most
+    facts that may agree. Without `talk` the rehearsal lacks the base's own samples, which take
+    longer than a short practice.
     """
-    lessons = syllabus(store, set(), facts, shares[0], earlier, shares[1])
+    lessons = syllabus(store, set(), facts, shares[0], earlier, shares[1], alike)
     base_sha = sha256(STARTER)
     samples = selftalk(home, llama, base_sha, quiet) if talk else []
     texts = (*lessons.texts, *samples)
