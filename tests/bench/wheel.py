@@ -237,6 +237,8 @@ def learned(report: Report, place: Place) -> None:
     report.say(done.stdout[-400:] + done.stderr[-200:])
     judged = done.returncode in (0, 3) and json.loads(done.stdout).get("scorecard") is not None
     report.exactly("a night is held and judged", float(judged), 1, 1)
+    done = place.run(str(place.bin / "nightschool"), "--home", str(home), "doctor", "--quick")
+    report.exactly("`doctor` is green after it", done.returncode, 0, 1)
 
 
 def _vault(place: Place) -> Path:

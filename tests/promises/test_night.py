@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from command import nightschool
 from nightschool import Nightschool, examples
 from nightschool.api import Night
 from nightschool.errors import Refused, TooLittle
@@ -88,6 +89,12 @@ def test_the_run_knows_which_files_it_practised(learned: Learned) -> None:
     store.close()
     assert len(files) >= 10
     assert all((learned.notes / path).is_file() for path in files)
+
+
+def test_the_doctor_finds_nothing_wrong_after_a_night(learned: Learned) -> None:
+    said = nightschool(learned.home.root, "doctor", "--quick", "--json")
+    assert [check for check in said.json["checks"] if not check["ok"]] == []
+    assert said.code == 0
 
 
 def test_a_second_night_with_nothing_new_does_nothing_and_says_why(learned: Learned) -> None:

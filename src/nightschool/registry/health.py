@@ -198,7 +198,7 @@ def search_cache(home: Home, store: Store) -> Finding:
 def built_models(home: Home) -> Finding:
     """Converted encoders against the hash beside them; a damaged one is built again."""
     bad = []
-    for sidecar in sorted(home.models.glob("*.json")):
+    for sidecar in sorted(home.models.glob("*.gguf.json")):
         data = sidecar.with_name(sidecar.name.removesuffix(".json"))
         try:
             if _sha256(data) != json.loads(sidecar.read_text(encoding="utf-8"))["sha256"]:
