@@ -144,7 +144,8 @@ def _attend(
     both = hidden_states[0] @ module.wide.T
     turned: Any = Turn.apply(both, cos[0], sin[0], queries, keys)  # type: ignore[no-untyped-call]
     q, k, v = (part.transpose(0, 1)[None] for part in turned)
-    made, _ = packed.attention(module, q, k, v, None, scaling=module.scaling, blocks=blocks)
+    dropout = float(getattr(module, "attention_dropout", 0.0)) if module.training else 0.0
+    made, _ = packed.attention(module, q, k, v, None, dropout, module.scaling, blocks)
     return module.o_proj(made.flatten(2)), None
 
 
