@@ -179,7 +179,7 @@ def answers(report: Report, pc: Computer, folder: Path, name: str) -> None:
 
 
 def night(report: Report, pc: Computer, folder: Path, name: str, minutes: float) -> str:
-    said = run(pc, folder, "learn", "--minutes", str(minutes), "--json", timeout=900)
+    said = run(pc, folder, "learn", "--minutes", str(minutes), "--json", timeout=1800)
     outcome = ""
     if said.out.strip().startswith("{"):
         outcome = str(json.loads(said.out)["outcome"])
