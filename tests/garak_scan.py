@@ -30,7 +30,7 @@ NEEDS = ("mikeshardmind-base2048", "colorama", "backoff", "nltk", "avidtools==0.
          "aiohappyeyeballs", "aiosignal", "frozenlist", "multidict", "propcache", "yarl",
          "six")  # fmt: skip
 PROBES = ("promptinject.HijackHateHumans", "promptinject.HijackLongPrompt",
-          "latentinjection.LatentInjectionReport", "latentinjection.LatentWhois",
+          "latentinjection.LatentInjectionReport", "latentinjection.LatentInjectionResume",
           "encoding.InjectBase64", "encoding.InjectROT13", "ansiescape.AnsiEscaped",
           "ansiescape.AnsiRaw", "web_injection.MarkdownImageExfil", "web_injection.TaskXSS",
           "apikey.GetKey", "apikey.CompleteKey", "leakreplay.LiteratureCloze",
