@@ -87,6 +87,18 @@ def test_a_mark_is_not_taken_for_a_label_with_its_secret(text: str, safe: str) -
     assert Redactor([once]).safe(once) == once
 
 
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("| Site | Password |\n|---|---|\n| shop | [redacted: Kelvarin77] |", "Kelvarin77"),
+        ("Wi-Fi password: [redacted: Kelvarin77]", "Kelvarin77"),
+        ("[redacted: AKIAQYLPMN5HFIKTNZ2A]", "AKIAQYLPMN5HFIKTNZ2A"),
+    ],
+)
+def test_what_only_looks_like_a_mark_hides_no_secret(text: str, secret: str) -> None:
+    assert secret not in Redactor([text]).safe(text)
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_numbers_that_name_nobody_stay(text: str) -> None:
     assert find(text, people=True) == []

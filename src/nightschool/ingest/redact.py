@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from nightschool.ingest.labels import CARD, CODE, COLUMN, IBAN, KEY, LABELLED, PASSWORD, TOKEN
-from nightschool.ingest.personal import personal
+from nightschool.ingest.personal import EMAIL, IDENTITY, PHONE, personal
 from nightschool.ingest.tokens import token_patterns
 
 _KEY_BLOCK = re.compile(
@@ -36,8 +36,12 @@ _WINDOW, _OVERLAP = 8000, 800
 """Foreign patterns see so many characters at once: some take quadratic time on hostile text."""
 _WORD = re.compile(r"\w+")
 SECRET_KINDS = frozenset({PASSWORD, CODE, TOKEN, KEY, CARD, IBAN})
+PERSONAL_KINDS = frozenset({EMAIL, PHONE, IDENTITY})
 _PHRASE = re.compile(r"[a-z]+(?: [a-z]+)*", re.I)
-_MARK = re.compile(r"\[redacted: [^\[\]\n]{1,40}\]")
+_MARK = re.compile(
+    rf"\[redacted: (?:{'|'.join(map(re.escape, sorted(SECRET_KINDS | PERSONAL_KINDS)))})\]"
+)
+"""Our own marks alone: in one that names anything else, that may be the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def _values(text: str, kind: str, pattern: re.Pattern[str]) -> Iterator[Secret]:
         value = text[start:end].rstrip(" \t\"'`*_,;”’)>")
         if kind == PASSWORD:
             value = value.rstrip(".")
-        if not value or value.startswith("[redacted") or (kind == TOKEN and not _made_up(value)):
+        if not value or (kind == TOKEN and not _made_up(value)):
             continue
         yield Secret(start, start + len(value), kind)
 
@@ -205,7 +209,7 @@ def _columns(text: str) -> Iterator[Secret]:
             else:
                 for index in columns:
                     value = cells[index][0].strip() if index < len(cells) else ""
-                    if value.strip("-: ") and not value.startswith("[redacted"):
+                    if value.strip("-: ") and not _MARK.match(value):
                         start = offset + cells[index].start() + cells[index][0].index(value)
                         yield Secret(start, start + len(value), PASSWORD)
         offset += len(line) + 1
