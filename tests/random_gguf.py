@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -50,13 +51,7 @@ def write_06b(path: Path, *, layers: int = 28, vocabulary: int = 151_936, seed: 
         ones(f"{at}ffn_norm.weight", width)
         ones(f"{at}attn_q_norm.weight", head)
         ones(f"{at}attn_k_norm.weight", head)
-        weight(f"{at}attn_q.weight", heads * head, width)
-        weight(f"{at}attn_k.weight", shared * head, width)
-        weight(f"{at}attn_v.weight", shared * head, width)
-        weight(f"{at}attn_output.weight", width, heads * head)
-        weight(f"{at}ffn_gate.weight", inner, width)
-        weight(f"{at}ffn_up.weight", inner, width)
-        weight(f"{at}ffn_down.weight", width, inner)
+        _matrices(weight, at, width, heads * head, shared * head, inner)
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
@@ -111,18 +106,26 @@ def write_llama(
         at = f"blk.{layer}."
         ones(f"{at}attn_norm.weight")
         ones(f"{at}ffn_norm.weight")
-        weight(f"{at}attn_q.weight", width, width)
-        weight(f"{at}attn_k.weight", shared * head, width)
-        weight(f"{at}attn_v.weight", shared * head, width)
-        weight(f"{at}attn_output.weight", width, width)
-        weight(f"{at}ffn_gate.weight", inner, width)
-        weight(f"{at}ffn_up.weight", inner, width)
-        weight(f"{at}ffn_down.weight", width, inner)
+        _matrices(weight, at, width, heads * head, shared * head, inner)
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
     out.close()
     return path
+
+
+def _matrices(
+    weight: Callable[[str, int, int], None],
+    at: str, width: int, queries: int, keys: int, inner: int,
+) -> None:  # fmt: skip
+    """The seven matrices of a block, rows first."""
+    weight(f"{at}attn_q.weight", queries, width)
+    weight(f"{at}attn_k.weight", keys, width)
+    weight(f"{at}attn_v.weight", keys, width)
+    weight(f"{at}attn_output.weight", width, queries)
+    weight(f"{at}ffn_gate.weight", inner, width)
+    weight(f"{at}ffn_up.weight", inner, width)
+    weight(f"{at}ffn_down.weight", width, inner)
 
 
 def _vocabulary(
