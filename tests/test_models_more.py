@@ -102,9 +102,12 @@ def fetch(
         "from nightschool.paths import Home\n"
         "from nightschool.store.db import open_store\n"
         "home = Home(Path(sys.argv[1])).create(); store = open_store(home.database)\n"
-        "try: print('got', add(home, store, 'hf:us/tiny').sha256)\n"
+        "told = []\n"
+        "def progress(*words): told.append(words)\n"
+        "try: print('got', add(home, store, 'hf:us/tiny', progress=progress).sha256)\n"
         "except ModelError as error: print('no', error)\n"
         "print([str(p.name) for p in home.models.glob('*.gguf')])\n"
+        "print('last', *told[-1:])\n"
     )
     environment = {
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1",
@@ -126,6 +129,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
     body = BYTES + bytes(30_000_000)  # the hub's library writes in pieces of 10 MB
     said, ranges = fetch(tmp_path / "home", body, hashlib.sha256(body).hexdigest(), broken=True)
     assert f"got {hashlib.sha256(body).hexdigest()}" in said
+    assert f"last ('fetching the file (MB)', {len(body) // 10**6}, {len(body) // 10**6})" in said
     first, second = ranges
     assert first == "" and _start(second) >= 10_000_000
     fetch(tmp_path / "h2", body, hashlib.sha256(body).hexdigest(), broken=True, killed=True)

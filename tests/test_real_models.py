@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from nightschool.engine.llama import Llama
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.talking import MARKED
 from nightschool.engine.tokens import ServedTokens
-from nightschool.errors import ModelError, NotFound, TooLittle
+from nightschool.errors import ModelError, NotFound, Refused, TooLittle
 from nightschool.evaluate import refusals
 from nightschool.evaluate.subject import Material, Question
 from nightschool.models import abilities, catalogue, sitting
@@ -140,6 +140,56 @@ def test_the_service_says_whether_the_model_it_was_given_has_been_examined(
     assert asyncio.run(desk.use_model("foreign", dry_run=False))["examined"]
     assert asyncio.run(desk.card("foreign"))["abilities"]["examined"]
     assert asyncio.run(desk.use_model("starter", dry_run=True))["examined"]  # measured at length
+
+
+def test_the_service_examines_a_model_that_is_put_to_use_as_a_job(
+    home: Home, store: Store, foreign: Path
+) -> None:
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    catalogue.add(home, store, str(foreign))
+    desk = LocalDesk(home, store, SystemClock(), lambda: "", nothing, lambda: None)
+    begun: list[Sequence[str]] = []
+    busy = [False]
+
+    def start(verb: str, words: Sequence[str], secrets: Mapping[str, str]) -> dict[str, Any]:
+        if busy[0]:
+            raise Refused("Job 1 (export) is running.", "Wait.")
+        begun.append(words)
+        return {"number": 1, "verb": verb}
+
+    desk.work.start = start  # type: ignore[method-assign]
+    assert asyncio.run(desk.use_model("foreign", dry_run=True))["job"] is None
+    assert asyncio.run(desk.use_model("foreign", dry_run=False, exam=False))["job"] is None
+    assert asyncio.run(desk.use_model("starter", dry_run=False))["job"] is None and not begun
+    assert asyncio.run(desk.use_model("foreign", dry_run=False))["job"]["number"] == 1
+    assert begun == [["model", "exam", "--", "foreign"]]
+    busy[0] = True
+    late = asyncio.run(desk.use_model("foreign", dry_run=False))
+    assert late["done"] and late["job"] is None and "not examined" in late["changes"][-1]
+
+
+def test_hashing_and_copying_a_large_file_is_told_and_a_small_one_s_is_not(
+    home: Home, store: Store, foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told.append((stage, done, total))
+
+    catalogue.add(home, store, str(foreign), name="small", progress=progress)
+    assert not told
+    monkeypatch.setattr(catalogue, "LARGE", 1 << 20)
+    monkeypatch.setattr(catalogue, "PIECE", 1 << 20)
+    made = catalogue.add(home, store, str(foreign), name="large", copy=True, progress=progress)
+    assert made.path.read_bytes() == foreign.read_bytes() and made.sha256 == sha256(foreign)
+    assert [stage for stage, _, _ in told[:: max(len(told) - 1, 1)]] == [
+        "copying the file (MB)",
+        "checking the file (MB)",
+    ]
+    assert all(0 <= done <= total for _, done, total in told)
+    assert told[-1][1] == told[-1][2] > 0
 
 
 # -- practice -----------------------------------------------------------------------------------

@@ -343,9 +343,11 @@ class Nightschool:
         """All base models that are known here."""
         return catalogue.models(self.home, self.store)
 
-    def add_model(self, source: str, *, name: str = "", copy: bool = False) -> ModelInfo:
-        """Add a GGUF file, `ollama:NAME` or `hf:OWNER/REPO[/FILE]`."""
-        return catalogue.add(self.home, self.store, source, name=name, copy=copy)
+    def add_model(
+        self, source: str, *, name: str = "", copy: bool = False, progress: Progress = silent
+    ) -> ModelInfo:
+        """Add a GGUF file, `ollama:NAME`, `lmstudio:PATH` or `hf:OWNER/REPO[/FILE]`."""
+        return catalogue.add(self.home, self.store, source, name=name, copy=copy, progress=progress)
 
     def use_model(self, name: str) -> ModelInfo:
         """Make `name` the base model. Adapters of another base are not served on it."""

@@ -9,6 +9,7 @@ import typer
 
 from nightschool.cli import workshop
 from nightschool.cli.door import school
+from nightschool.cli.progress import Bar
 from nightschool.cli.show import complain, emit, say, size, table
 from nightschool.errors import ModelError
 from nightschool.models.abilities import Abilities
@@ -83,7 +84,8 @@ def add(
 ) -> None:
     """Make a model known, and examine it; a file that is on the disk already is used in place."""
     with school(context) as door:
-        info = door.add_model(source, name=name, copy=copy)
+        with Bar() as bar:
+            info = door.add_model(source, name=name, copy=copy, progress=bar)
         if not no_exam:
             try:
                 workshop.sit_if_new(door, info.name)

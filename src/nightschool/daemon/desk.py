@@ -25,6 +25,8 @@ from nightschool.store import feedback, pairs, review, snapshot
 from nightschool.store.atomic import write_bytes
 from nightschool.store.db import Store
 
+_EXAM = ("model", "exam", "--")
+
 
 @dataclass
 class LocalDesk:
@@ -113,7 +115,9 @@ class LocalDesk:
 
         return await asyncio.to_thread(see)
 
-    async def use_model(self, name: str, *, dry_run: bool) -> Json:
+    async def use_model(self, name: str, *, dry_run: bool, exam: bool = True) -> Json:
+        """Its exam, if it has sat none, is a job of its own; until that ends the reader leads."""
+
         def use() -> Json:
             new = catalogue.resolve(self.home, self.store, name)  # raises when there is none
             try:
@@ -128,13 +132,21 @@ class LocalDesk:
                         f"Remove `model` from {self.home.config} or NIGHTSCHOOL_MODEL first.",
                     )
                 catalogue.use(self.home, self.store, name)
-            # Until it is, the reader leads; `POST /ns/models/exam` examines it.
             examined = not sitting.wanted(self.store, new)
-            return {"model": name, "changes": changes, "done": not dry_run, "examined": examined}
+            return {"model": name, "changes": changes, "done": not dry_run, "examined": examined,
+                    "job": None}  # fmt: skip
 
         found = await asyncio.to_thread(use)
         if found["done"]:
             self.changed()
+            if exam and not found["examined"]:
+                try:
+                    found["job"] = await self.start("model exam", [*_EXAM, name], {})
+                except Refused as busy:
+                    found["changes"].append(
+                        f"It was not examined, so the reader leads its answers: {busy.message} "
+                        "Later: POST /ns/models/exam."
+                    )
         return found
 
     # -- practice -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import psutil
 from nightschool.errors import ModelError, NotFound, UsageError
 from nightschool.models.header import Header, read_header
 from nightschool.paths import Home
+from nightschool.ports import Progress, silent
 from nightschool.store import state
 from nightschool.store.db import Store
 
@@ -63,6 +64,8 @@ _FILE_TYPES = {
     38: "MXFP4",
 }
 
+LARGE, PIECE = 128 * 10**6, 1 << 22
+"""From this size on (bytes) hashing takes long enough to be told of; what is read at once."""
 LEARN_EXTRA = 350 * 1024**2
 """Bytes of a learner beside model and step: torch, transformers, llama.cpp, encoders."""
 STEP_TOKENS = 1536
@@ -219,17 +222,26 @@ def use(home: Home, store: Store, name: str) -> ModelInfo:
     return info
 
 
-def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = False) -> ModelInfo:
+def add(
+    home: Home,
+    store: Store,
+    source: str,
+    *,
+    name: str = "",
+    copy: bool = False,
+    progress: Progress = silent,
+) -> ModelInfo:
     """Make a model known: a path, `ollama:NAME`, `lmstudio:PATH` or `hf:REPO[/FILE]`.
 
-    A path or blob is used in place unless `copy` asks for a copy inside the home. Raises
+    A path or blob is used in place unless `copy` asks for a copy inside the home. `progress` counts
+    megabytes of large files that are fetched, copied and hashed. Raises
     UsageError, NotFound or ModelError (not a GGUF, offline, no space), and then changes nothing.
     """
     licence = ""
     if source.startswith("ollama:"):
         found, licence = ollama_blob(source.removeprefix("ollama:"))
         chosen = name or source.removeprefix("ollama:").replace("/", "-").replace(":", "-")
-        _as_named(store, found)
+        _as_named(store, found, progress)
     elif source.startswith("lmstudio:"):
         from nightschool.models.lmstudio import find
 
@@ -238,7 +250,7 @@ def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = F
     elif source.startswith("hf:"):
         from nightschool.models.hub import download
 
-        found, licence = download(source.removeprefix("hf:"), home.models)
+        found, licence = download(source.removeprefix("hf:"), home.models, progress)
         chosen = name or found.stem
     else:
         found = Path(source).expanduser().absolute()
@@ -249,11 +261,11 @@ def add(home: Home, store: Store, source: str, *, name: str = "", copy: bool = F
     if header.type != "model":
         raise ModelError(f"{found} is an {header.type}, not a base model.", "Add a base model.")
     if copy:
-        found = _copy(found, home.models / f"{chosen}.gguf")
+        found = _copy(found, home.models / f"{chosen}.gguf", progress)
     path = str(found)
     if found.is_relative_to(home.disk):  # so that a home on a stick can move
         path = found.relative_to(home.disk).as_posix()
-    info = _info(store, chosen, found, licence=licence)
+    info = _info(store, chosen, found, licence=licence, progress=progress)
     with store.transaction():
         added = state.get(store, _ADDED, {})
         added[chosen] = {"path": path, "source": source, "licence": licence}
@@ -307,10 +319,10 @@ def ollama_blob(name: str) -> tuple[Path, str]:
     return root / "blobs" / digest.replace(":", "-"), licence
 
 
-def _as_named(store: Store, blob: Path) -> None:
+def _as_named(store: Store, blob: Path, progress: Progress) -> None:
     """Ollama names a blob by its hash: one that has another hash is damaged."""
     named = blob.name.removeprefix("sha256-")
-    if not blob.is_file() or file_sha256(store, blob) != named:
+    if not blob.is_file() or file_sha256(store, blob, progress) != named:
         raise ModelError(f"Ollama's blob {blob.name[:19]}… is damaged.", "Pull the model again.")
 
 
@@ -339,7 +351,7 @@ def _no_box(error: Exception) -> ModelError:
     return ModelError(f"A file in the box is missing or unreadable: {error}.", _BOX_REMEDY)
 
 
-def file_sha256(store: Store, path: Path) -> str:
+def file_sha256(store: Store, path: Path, progress: Progress = silent) -> str:
     """SHA-256 of a file's bytes; remembered by path, size and time, since models are large."""
     stat = path.stat()
     key = [stat.st_size, stat.st_mtime_ns]
@@ -347,7 +359,7 @@ def file_sha256(store: Store, path: Path) -> str:
     entry = known.get(str(path))
     if entry and entry[:2] == key:
         return str(entry[2])
-    digest = _hash(path)
+    digest = _hash(path, progress)
     with store.transaction():
         known = state.get(store, _HASHES, {})
         known = {name: value for name, value in known.items() if Path(name).exists()}
@@ -355,16 +367,31 @@ def file_sha256(store: Store, path: Path) -> str:
     return digest
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Path, progress: Progress = silent) -> str:
+    found = hashlib.sha256()
+    for piece in _pieces(path, "checking the file (MB)", progress):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(path: Path, stage: str, progress: Progress) -> Iterator[bytes]:
+    """The bytes of a file; of one above `LARGE` it is told how many megabytes are read."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        size, done = os.fstat(file.fileno()).st_size, 0
+        while piece := file.read(PIECE):
+            yield piece
+            done += len(piece)
+            if size >= LARGE:
+                progress(stage, done // 10**6, size // 10**6)
 
 
-def _copy(source: Path, target: Path) -> Path:
+def _copy(source: Path, target: Path, progress: Progress) -> Path:
     """Copy next to the target, then rename, so that a half copy is never taken for a model."""
     part = target.with_suffix(".part")
     try:
-        shutil.copyfile(source, part)
+        with part.open("wb") as file:
+            for piece in _pieces(source, "copying the file (MB)", progress):
+                file.write(piece)
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -374,7 +401,9 @@ def _copy(source: Path, target: Path) -> Path:
     return target
 
 
-def _info(store: Store, name: str, path: Path, *, licence: str = "") -> ModelInfo:
+def _info(
+    store: Store, name: str, path: Path, *, licence: str = "", progress: Progress = silent
+) -> ModelInfo:
     header = read_header(path)
     estimate = memory(header)
     cannot_serve = _against_serving(header, estimate)
@@ -382,7 +411,7 @@ def _info(store: Store, name: str, path: Path, *, licence: str = "") -> ModelInf
     return ModelInfo(
         name=name,
         path=path,
-        sha256=file_sha256(store, path),
+        sha256=file_sha256(store, path, progress),
         architecture=header.architecture,
         parameters=header.parameters,
         context=header.number("context_length"),

@@ -10,16 +10,17 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nightschool.errors import ModelError, NotFound, UsageError
+from nightschool.ports import Progress, silent
 
 PREFERRED = ("Q8_0", "F16", "Q6_K", "Q5_K_M", "Q4_K_M")
 """Which file is taken when only the repository is named. Q8_0 first: its error is far below what
 an adapter learns, at half the size of F16."""
 
 
-def download(spec: str, folder: Path) -> tuple[Path, str]:
+def download(spec: str, folder: Path, progress: Progress = silent) -> tuple[Path, str]:
     """Download `OWNER/REPO[/FILE]` into `folder`; the file and its licence name.
 
     A download that was cut off goes on where it was, and what arrives must have the SHA-256 that
@@ -33,7 +34,9 @@ def download(spec: str, folder: Path) -> tuple[Path, str]:
             f"hf:{spec} is not hf:OWNER/REPO[/FILE].", "Example: hf:Qwen/Qwen3-0.6B-GGUF"
         )
     repository, wanted = "/".join(parts[:2]), parts[2] if len(parts) == 3 else ""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library is imported
+    # Both are read when the library is imported; `progress` takes the place of its bars.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         import huggingface_hub as hub
         from huggingface_hub import errors
@@ -47,7 +50,7 @@ def download(spec: str, folder: Path) -> tuple[Path, str]:
         names = [item.rfilename for item in about.siblings or []]
         chosen = _choose(repository, wanted, names)
         promised = hub.get_hf_file_metadata(hub.hf_hub_url(repository, chosen))
-        path = _fetch(promised, folder / Path(chosen).name, f"hf:{repository}/{chosen}")
+        path = _fetch(promised, folder / Path(chosen).name, f"hf:{repository}/{chosen}", progress)
     except (errors.RepositoryNotFoundError, errors.EntryNotFoundError) as error:
         raise NotFound(f"The hub has no public {spec}.", "Check owner, name and file.") from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, _network_error()) as error:
@@ -82,7 +85,7 @@ def _choose(repository: str, wanted: str, names: list[str]) -> str:
     )
 
 
-def _fetch(promised: Any, target: Path, spec: str) -> Path:
+def _fetch(promised: Any, target: Path, spec: str, progress: Progress) -> Path:
     """Download to `target`, going on with what an earlier try left, and check the hash.
 
     The library itself keeps nothing of a download that was cut off, so the part file is ours. For
@@ -101,8 +104,9 @@ def _fetch(promised: Any, target: Path, spec: str) -> Path:
     with part.open("r+b") as file:
         have = file.seek(0, os.SEEK_END)
         _fits(size - have, target.parent)
+        told: Any = _Counted(file, have, size, progress)
         http_get(
-            promised.location, file, resume_size=have, headers={"User-Agent": "nightschool"},
+            promised.location, told, resume_size=have, headers={"User-Agent": "nightschool"},
             expected_size=size or None,
         )  # fmt: skip
     with part.open("rb") as file:
@@ -115,6 +119,28 @@ def _fetch(promised: Any, target: Path, spec: str) -> Path:
         )
     part.replace(target)
     return target
+
+
+class _Counted:
+    """The file that a download is written to; tells `progress` how many megabytes are there."""
+
+    def __init__(self, file: BinaryIO, have: int, size: int, progress: Progress) -> None:
+        self._file, self._have, self._size, self._progress = file, have, size, progress
+
+    def write(self, piece: bytes) -> int:
+        self._have += len(piece)
+        self._progress("fetching the file (MB)", self._have // 10**6, self._size // 10**6)
+        return self._file.write(piece)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        self._have = self._file.seek(place, whence)  # the server starts over
+        return self._have
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self) -> int:
+        return self._file.truncate()
 
 
 def _fits(size: int, folder: Path) -> None:

@@ -80,6 +80,7 @@ async def _safety(service: Service, values: Json) -> Json:
 
 async def _add_model(service: Service, values: Json) -> Json:
     words = _options(values, name="--name", copy="--copy")
+    words += [] if values["exam"] else ["--no-exam"]
     return await _start(service, "model add", [*words, "--", values["source"]])
 
 
@@ -128,15 +129,17 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda s, v: s.desk.card(v["name"]), (_MODEL,), "The model"),
     Operation("POST", "/ns/models/use", "model_use",
               "Choose the base that answers and learns; says what becomes of the versions.",
-              lambda s, v: s.desk.use_model(v["name"], dry_run=v["dry_run"]),
+              lambda s, v: s.desk.use_model(v["name"], dry_run=v["dry_run"], exam=v["exam"]),
               (Field("name", "string", "A model's name.", required=True),
-               Field("dry_run", "boolean", "Only say what would happen.", default=False)),
-              "`model`, `changes`, `done`, `examined`"),
+               Field("dry_run", "boolean", "Only say what would happen.", default=False),
+               Field("exam", "boolean", "Examine one that was not yet, as a job.", default=True)),
+              "`model`, `changes`, `done`, `examined`, `job` (its exam, or null)"),
     Operation("POST", "/ns/models/add", "model_add", "Make a model known.", _add_model,
               (Field("source", "string", "A .gguf file, ollama:, lmstudio: or hf: name.",
                      required=True),
                Field("name", "string", "What to call it.", default=""),
-               Field("copy", "boolean", "Copy the file into the home.", default=False)),
+               Field("copy", "boolean", "Copy the file into the home.", default=False),
+               Field("exam", "boolean", "Examine it, too.", default=True)),
               "The job", 202),
     Operation("POST", "/ns/models/bench", "model_bench",
               "Measure a model on this machine.", _bench, (_MODEL,), "The job", 202),

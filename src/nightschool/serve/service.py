@@ -35,7 +35,7 @@ class Desk(Protocol):
         """One model; empty is the one in use."""
         ...
 
-    async def use_model(self, name: str, *, dry_run: bool) -> Json:
+    async def use_model(self, name: str, *, dry_run: bool, exam: bool = True) -> Json:
         """Choose the base model, or only say what becomes of the versions."""
         ...
 
