@@ -3,12 +3,10 @@
 Every server scenario of both requirement lists runs, on the real server with the fixtures that the
 suite calls by name (`tests/mcp_fixtures.py`); those that need none run once more without.
 
-python tests/bench/conformance.py --suite NODE_MODULES/.bin/conformance \\
-    [--inspector NODE_MODULES/.bin/mcp-inspector] [--quick]
+python tests/bench/conformance.py [--quick] [--suite COMMAND] [--inspector COMMAND]
 
-Needs Node 22 and the npm packages @modelcontextprotocol/conformance 0.2.0-alpha.12 and, if wanted,
-@modelcontextprotocol/inspector. The suite can send no token, so a thin layer in front adds it;
-everything behind is what is served.
+Without --suite both tools are installed into `.rivals/node` (see `tests/node_tools.py`). The suite
+can send no token, so a thin layer in front adds it; everything behind is what is served.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
+import node_tools  # noqa: E402
 from bench_report import Report, arguments  # noqa: E402
 from local_server import opened  # noqa: E402
 from mcp_fixtures import add  # noqa: E402
@@ -102,10 +101,17 @@ class Opened:
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--suite", required=True, help="the suite's own command")
+    parser.add_argument("--suite", default="", help="the suite's own command")
     parser.add_argument("--inspector", default="", help="MCP Inspector's command")
     options = parser.parse_args()
     report = Report(options.quick)
+    if not options.suite:
+        try:
+            options.suite, options.inspector = node_tools.installed(report)
+        except node_tools.Absent as reason:
+            report.exactly("conformance_suite_installed", 0, 1, 1)
+            report.say(f"The suite could not be installed: {reason}")
+            report.finish()
     with service() as daemon, tempfile.TemporaryDirectory() as folder:
         daemon.watch(copy_vault(Path(folder)))
         if options.inspector:

@@ -32,9 +32,13 @@ GOALS = {
         "test_other_servers.py",
         "test_grammar.py",
     ),
-    "G10_shares": ("test_review.py",),
+    "G10_shares_and_crowds": ("test_review.py", "test_crowds.py"),
     "G11_refusals": ("test_refusals.py",),
-    "G12_secrets_and_G14_files": ("test_security_data.py", "test_catalogue.py"),
+    "G12_secrets_and_G14_files": (
+        "test_security_data.py",
+        "test_redaction.py",
+        "test_catalogue.py",
+    ),
 }
 EVERYTHING = """
 import sys
