@@ -64,16 +64,17 @@ def practise(
     shares: Sequence[float] = (0.0, 0.0),
     alike: int = Pairs().alike,
     talk: bool = True,
+    base: Path = STARTER,
 ) -> tuple[Path, Syllabus]:
     """The adapter that practice of `facts` facts leaves in `place`, and what was practised.
 
-    It goes on from the adapter `before` (None: from the base), with facts that were not practised
-    `earlier` first; `shares` are the most that one file and one folder may give, `alike` the most
-    facts that may agree. Without `talk` the rehearsal lacks the base's own samples, which take
-    longer than a short practice.
+    `llama` serves the model `base`. It goes on from the adapter `before` (None: from the base),
+    with facts that were not practised `earlier` first; `shares` are the most that one file and one
+    folder may give, `alike` the most facts that may agree. Without `talk` the rehearsal lacks the
+    base's own samples, which take longer than a short practice.
     """
     lessons = syllabus(store, set(), facts, shares[0], earlier, shares[1], alike)
-    base_sha = sha256(STARTER)
+    base_sha = sha256(base)
     samples = selftalk(home, llama, base_sha, quiet) if talk else []
     texts = (*lessons.texts, *samples)
 
@@ -82,7 +83,7 @@ def practise(
         return read_gguf(before, shape, 1.0)
 
     fitted = fit(
-        STARTER, base_sha, lessons.lesson(texts), plan, place, serve(llama),
+        base, base_sha, lessons.lesson(texts), plan, place, serve(llama),
         start=start if before else None, threads=1, report=quiet, check=go_on,
     )  # fmt: skip
     return fitted.directory / ADAPTER, lessons

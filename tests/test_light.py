@@ -12,12 +12,13 @@ import sys
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "faiss", "llama_cpp", "gguf",
     "numpy", "pandas", "nightschool.lab", "nightschool.cycle", "nightschool.intake",
-    "nightschool.syllabus", "nightschool.engine", "nightschool.agent", "nightschool.train",
-    "nightschool.index", "nightschool.ingest", "nightschool.pairs", "nightschool.evaluate",
+    "nightschool.syllabus", "nightschool.diary", "nightschool.engine", "nightschool.agent",
+    "nightschool.train", "nightschool.index", "nightschool.ingest", "nightschool.pairs",
+    "nightschool.evaluate",
 )  # fmt: skip
 LIGHT = (
     "api", "children", "cli", "clock", "config", "daemon", "device", "errors", "examples",
-    "paths", "ports", "records", "registry", "serve", "sources", "store", "tray",
+    "paths", "ports", "records", "registry", "report", "serve", "sources", "store", "tray",
 )  # fmt: skip
 SCRIPTS = {"nightschool.examples.make_pdfs"}
 """Run by hand with tools of their own."""

@@ -123,13 +123,14 @@ READS = (
 """Verbs that can be asked here without changing more than a test's own home."""
 ELSEWHERE = {
     "doctor": "test_native_desk, as a job",
-    "eval safety": "minutes of writing; tests/test_refusals.py",
+    "eval safety": "minutes of writing; tests/test_refusals.py", "eval stream": "test_stream",
     "export": "test_bundles", "import": "test_bundles", "learn": "promises/test_night.py",
     "mcp add": "test_other_servers", "model add": "test_catalogue", "model bench": "models_more",
     "model exam": "test_real_models", "model quantize": "test_models_more",
     "pairs approve": "test_review",
     "pairs edit": "test_review", "pairs reject": "test_review", "portable create": "test_portable",
-    "rollback": "test_registry", "start": "test_service_life", "use": "test_registry",
+    "report": "test_report", "rollback": "test_registry", "start": "test_service_life",
+    "use": "test_registry",
     "watch add": "test_cli", "watch remove": "test_cli",
 }  # fmt: skip
 """Verbs with --json that do something first, and where they are tried."""

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nightschool.pairs.model_writer import _EXAM, PROMPT, SPELLED_OUT, ModelWriter, parse
+from nightschool.pairs.model_writer import (
+    _EXAM,
+    PROMPT,
+    SPELLED_OUT,
+    ModelWriter,
+    parse,
+    remember,
+    remembered,
+)
 from nightschool.pairs.phrasing import HELD_OUT
 from nightschool.records import Chunk, Locator
+from nightschool.store.db import Store
 
 PASSAGE = "The ferry to Ormsø leaves at 06:15. Captain Tove Rask keeps the log in a tin box."
 WRITTEN = (
@@ -86,6 +95,24 @@ def test_the_exam_is_sat_once() -> None:
     writer.write([CHUNK], "Ferry")
     assert len(generator.asked) == len(_EXAM) + 2
     assert writer.ability().share == 1.0
+
+
+def test_what_the_exam_found_is_remembered_for_this_base_and_these_prompts(store: Store) -> None:
+    both = (PROMPT, SPELLED_OUT)
+    written = {SPELLED_OUT.format(chunk=p): t for p, t in zip(_EXAM, EXAM, strict=True)}
+    scripted = Scripted(written | {SPELLED_OUT.format(chunk=PASSAGE): WRITTEN})
+    first = ModelWriter(
+        scripted, prompts=both, sat=lambda found: remember(store, "a base", both, found)
+    )
+    assert first.write([CHUNK], "Ferry")
+    known = remembered(store, "a base", both)
+    assert known == first.ability() and known.prompt == 1
+    scripted.asked.clear()
+    again = ModelWriter(scripted, prompts=both, known=known, sat=lambda found: 1 / 0)
+    assert again.note == first.note and again.write([CHUNK], "Ferry")
+    assert scripted.asked == [SPELLED_OUT.format(chunk=PASSAGE)]  # no exam, the prompt that did
+    assert remembered(store, "another base", both) is None
+    assert remembered(store, "a base", (PROMPT,)) is None
 
 
 def test_answers_are_parsed_from_the_usual_shapes() -> None:

@@ -14,6 +14,7 @@ import pytest
 from nightschool import examples
 from nightschool.ingest.reading import read
 from nightschool.pairs import curate, forms, reading, split
+from nightschool.pairs.dropped import Dropped
 from nightschool.pairs.forms import ABSTAIN
 from nightschool.pairs.phrasing import HELD_OUT
 from nightschool.pairs.rules import RuleWriter
@@ -339,7 +340,7 @@ class OneSpan:
 def test_the_readers_dissent_drops_a_sentence_fact_but_not_a_field() -> None:
     text = NOTES["House/Heat pump.md"]
     pairs = RuleWriter().write([Chunk(0, text, text, Locator("n.md"), id=1)], "Heat pump")
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
     kept = curate.agreement(pairs, OneSpan("84 cm"), {1: text}, dropped, Counter())
     answers = {pair.answer: pair.status for pair in kept}
     assert answers["84 cm"] == "agreed"
@@ -370,3 +371,18 @@ def test_excerpts_keep_the_evidence_and_the_limit() -> None:
         assert len(cut) <= 300
     assert forms.excerpt("short") == "short"
     assert sum(map(len, forms.fit([(text, ""), (text, "line 150")], 500))) <= 500
+
+
+def test_where_there_are_few_facts_all_exam_wordings_are_the_gates(store: Store) -> None:
+    add(store, many(12))
+    run(store)
+    asked = [p for p in stored.all_pairs(store, kind=PairKind.CLOSED) if p.phrasing >= HELD_OUT]
+    assert asked and {pair.split for pair in asked} == {Split.HIDDEN}
+
+
+def test_where_there_are_many_facts_the_planner_has_its_share(store: Store) -> None:
+    add(store, many(60))
+    run(store)
+    asked = [p for p in stored.all_pairs(store, kind=PairKind.CLOSED) if p.phrasing >= HELD_OUT]
+    visible = sum(pair.split is Split.VISIBLE for pair in asked)
+    assert 0.2 * len(asked) < visible < 0.4 * len(asked)

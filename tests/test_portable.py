@@ -217,6 +217,8 @@ def test_what_is_learned_is_sealed_with_its_names_and_comes_back(sealed: Path) -
     tree = sealed.parent / "tree"
     (tree / "notes").mkdir(parents=True)
     (tree / "notes" / "Ottilie.md").write_text("Ottilie lives at wharf 42.")
+    (tree / "runs/1").mkdir(parents=True)
+    (tree / "runs/1/report.html").write_text("What was learned: where Ottilie lives.")
     place.host.mkdir(mode=0o700)
     assert vault.seal(place, tree, keys) >= 1
     assert vault.seal(place, tree, keys) == 0, "what has not changed is not written again"
@@ -228,6 +230,7 @@ def test_what_is_learned_is_sealed_with_its_names_and_comes_back(sealed: Path) -
     back = sealed.parent / "back"
     vault.unseal(place, back, keys)
     assert (back / "notes" / "Ottilie.md").read_text() == "Ottilie lives at wharf 42."
+    assert "Ottilie" in (back / "runs/1/report.html").read_text()
     assert asked == ["once"]
     shutil.rmtree(place.host)
 

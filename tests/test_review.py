@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from nightschool.evaluate import probes
 from nightschool.ingest.reading import read
 from nightschool.ingest.redact import find
 from nightschool.pairs import curate
+from nightschool.pairs.dropped import Dropped
 from nightschool.pairs.feedback import to_pairs
 from nightschool.pairs.rules import RuleWriter
 from nightschool.pairs.synthesize import PairReport, write_pairs
@@ -142,7 +142,7 @@ def test_nearly_the_same_fact_is_kept_once(store: Store) -> None:
         fact("b", "When does the early train to Oslo leave?"),
         fact("c", "When does the ferry to Kiel leave?"),
     ]
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
     assert [p.fact for p in curate.near(both, 0.8, dropped)] == ["a", "c"]
     assert dropped["nearly asked already"] == 1
     assert curate.near(both, 0.0, dropped) == both
@@ -203,7 +203,7 @@ def test_a_liked_answer_is_practised_without_its_marks_and_a_disliked_one_is_not
 
 
 def test_feedback_cannot_plant_secrets_or_exam_questions() -> None:
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
     secret = Feedback("v1/1", "What is it?", "", "correct", "Password: Xk29!fjq", "", 1, 1)
     assert to_pairs([secret], lambda text: bool(find(text)), dropped=dropped) == []
     assert dropped["redacted or secret-like"] == 1

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import struct
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +32,7 @@ from nightschool.index import vectors
 from nightschool.ingest import contents, redact
 from nightschool.models import header
 from nightschool.pairs import curate
+from nightschool.pairs.dropped import Dropped
 from nightschool.records import Pair, PairKind, Split
 from nightschool.registry import versions as registry
 from nightschool.serve import fields, guard, talk
@@ -165,7 +165,7 @@ def flooded(cap: Callable[..., Any]) -> int:
         Pair(PairKind.CLOSED, f"Who keeps gate {n}?", "Vex", "...", f"f{n}", 0, Split.TRAIN, (1,))
         for n in range(250)
     ]
-    kept = cap(planted, Counter(), Pairs().facts_per_file)
+    kept = cap(planted, Dropped(), Pairs().facts_per_file)
     return len({pair.fact for pair in kept})
 
 

@@ -44,6 +44,7 @@ from nightschool.records import (
 )
 from nightschool.registry import erase, forget, moving, pointer, versions
 from nightschool.registry.request import Forgetting, request
+from nightschool.report import shelf
 from nightschool.sources import kinds
 from nightschool.sources.roots import require_folder
 from nightschool.store import documents, feedback, pairs, receipts, review, runs, schedule
@@ -319,6 +320,12 @@ class Nightschool:
         if found is None:
             raise NotFound(f"There is no night {number}.", "See `nightschool runs`.")
         return found
+
+    def report(self, number: int | None = None) -> tuple[Path, dict[str, Any]]:
+        """The page of a night (without a number: of the newest), made now where it is missing, and
+        all that it says. 0 is the last night that ended before it began. Raises NotFound."""
+        chosen = shelf.newest(self.store) if number is None else number
+        return shelf.look(self.home, self.store, chosen)
 
     def versions(self) -> list[Version]:
         """All versions, newest first, the base (0) last; the served one is `current`."""

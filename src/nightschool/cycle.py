@@ -22,12 +22,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nightschool import config as settings
-from nightschool import exams, regime
+from nightschool import evening, exams, regime
 from nightschool.agent import lessons as taught
 from nightschool.agent import planner
 from nightschool.children.worker import Job, Worker
 from nightschool.clock import Clock, SystemClock
 from nightschool.config import Config
+from nightschool.diary import Diary, superseded
 from nightschool.engine.examinee import Remembered
 from nightschool.engine.runtime import Runtime
 from nightschool.engine.selftalk import selftalk
@@ -38,7 +39,6 @@ from nightschool.errors import (
     NightschoolError,
     Refused,
     StoreError,
-    TooLittle,
     TrainError,
     of_disk,
     of_memory,
@@ -49,17 +49,13 @@ from nightschool.paths import Home
 from nightschool.ports import Progress
 from nightschool.records import Outcome, Plan, Scorecard, Verdict
 from nightschool.registry import forget, pointer, versions
-from nightschool.store import db, feedback, pairs, runs
+from nightschool.store import db, pairs, runs
 from nightschool.store import versions as version_rows
 from nightschool.store.db import Store
 from nightschool.syllabus import Syllabus, syllabus, write_questions
 from nightschool.train import night as training
 from nightschool.train import room
 from nightschool.train.recipes import servable
-from nightschool.train.threads import free_cores
-
-MIN_FACTS = 8
-"""Fewer facts than this teach nothing that an exam could see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +99,15 @@ def night(
     """
     clock = clock or SystemClock()
     runtime = Runtime(home, store, config)
+    diary = Diary(home, store, clock)
     try:
-        model = _can_learn(runtime)
-        room.require(home.runs, model.size, _adapter_bytes(home, store, model))
+        model = evening.can_learn(runtime)
+        room.require(home.runs, model.size, evening.adapter_bytes(home, store, model))
         parts = Remembered(runtime)
-        write_questions(store, config, runtime, parts, _pausing(report, check))
+        written = write_questions(store, config, runtime, parts, _pausing(report, check))
+        diary.wrote(written, config)
         budget_s = float((wishes or {}).get("budget_s", config.learn.budget_s))
-        limit = _limit(store, runtime, budget_s, int((wishes or {}).get("facts", 0)))
+        limit = evening.limit_of(store, runtime, budget_s, int((wishes or {}).get("facts", 0)))
         known = _practised_by_served(home, store, model)
         given: dict[str, Any] = {"recipe": config.learn.recipe, **(wishes or {})}
         start = regime.choose(
@@ -138,7 +136,8 @@ def night(
         )
         servable(plan.recipe)
         plan = replace(plan, facts=limit)
-        _enough(lessons)
+        diary.planned(lessons, plan, model)
+        evening.enough(lessons)
         none = Night(
             Outcome.RUNNING, "", plan=plan, facts=lessons.facts, available=lessons.available
         )
@@ -153,14 +152,21 @@ def night(
             if lessons.crowded:
                 counts["facts left out, too many agree"] = lessons.crowded
             return replace(none, message="planned", pairs=counts, asked=asked, estimate=needs)
-        if not wishes and not (start.warm and lessons.new) and _nothing_new(store, model, lessons):
-            return replace(none, outcome=Outcome.NOTHING_NEW, message=NOTHING_NEW)
+        fresh = wishes or (start.warm and lessons.new)
+        if not fresh and evening.nothing_new(store, model, lessons):
+            diary.came_to_nothing(Outcome.NOTHING_NEW, evening.NOTHING_NEW)
+            return replace(none, outcome=Outcome.NOTHING_NEW, message=evening.NOTHING_NEW)
         run_id, plan = _open_run(home, store, model, plan, lessons, start, clock)
+        diary.opened(run_id, plan)
         check, report = forget.watching(store, run_id, check, report)
         return _guarded(home, store, run_id, clock, lambda: _learn(
-            home, store, config, runtime, parts, lessons, start, plan, run_id, report, check, clock,
+            home, store, config, runtime, parts, lessons, start, plan, diary, report, check, clock,
             stopping,
-        ))  # fmt: skip
+        ), diary)  # fmt: skip
+    except NightschoolError as error:
+        if not (dry_run or diary.run_id or isinstance(error, Interrupted)):
+            diary.failed_early(error)
+        raise
     finally:
         runtime.close()
 
@@ -174,7 +180,7 @@ def _learn(
     lessons: Syllabus,
     start: regime.Start,
     plan: Plan,
-    run_id: int,
+    diary: Diary,
     report: Progress,
     check: Callable[[], None],
     clock: Clock,
@@ -182,6 +188,7 @@ def _learn(
 ) -> Night:
     """Practise, examine, decide."""
     pausing = _pausing(report, check)
+    run_id = diary.run_id
     folder = home.runs / str(run_id)
     model = runtime.model
     texts = (*lessons.texts, *selftalk(home, runtime.llama, model.sha256, pausing))
@@ -199,6 +206,7 @@ def _learn(
         check=check,
         stopping=stopping,
     )
+    diary.practised(fitted)
     began = time.monotonic()
     regime.note(fitted.directory, start, lessons.chosen if plan.passes > 0 else frozenset())
     policy = exams.POLICY
@@ -207,9 +215,10 @@ def _learn(
         policy = replace(policy, alpha=spent(policy.alpha, tries))
     card = exams.examine(
         home, store, runtime, parts, lessons, fitted.directory, plan, pausing, policy,
-        exams.begun(folder, store, model.sha256, lessons.material),
+        exams.begun(folder, store, model.sha256, lessons.material), diary.sittings,
     )  # fmt: skip
     done = time.monotonic()
+    diary.examined(lessons, parts, plan.seed, done - began)
     if fitted.steps > fitted.resumed_at:
         step = fitted.seconds / fitted.steps
         taught.note_pace(store, model.sha256, taught.Pace(step, plan.batch_size, done - began))
@@ -263,73 +272,6 @@ def _conclude(
 # -- before the night ----------------------------------------------------------------------------
 
 
-def _can_learn(runtime: Runtime) -> ModelInfo:
-    model = runtime.model
-    if not model.can_learn:
-        raise Refused(
-            f"{model.name} can be served but cannot learn here: {model.why_not}",
-            "Choose a model that `nightschool model list` marks as able to learn.",
-        )
-    return model
-
-
-def _enough(lessons: Syllabus) -> None:
-    if lessons.facts < MIN_FACTS:
-        raise TooLittle(
-            f"Only {lessons.facts} facts could be found in these files; "
-            f"at least {MIN_FACTS} are needed to learn.",
-            "Watch a folder with more notes (`nightschool watch add DIR`).",
-        )
-
-
-def _adapter_bytes(home: Home, store: Store, model: ModelInfo) -> int:
-    """The size of the newest adapter on this model; 0 when there is none yet."""
-    for version in version_rows.versions(store, model.sha256):
-        path = home.root / version.directory / versions.ADAPTER
-        if version.directory and path.is_file():
-            return path.stat().st_size
-    return 0
-
-
-def _limit(store: Store, runtime: Runtime, budget_s: float, wished: int = 0) -> int:
-    """How many facts to learn: those of the night that was interrupted, `wished`, or what fits.
-
-    A resumed night must practise the same items, whatever cores are free by now: its checkpoint
-    belongs to them. Raises TooLittle when the budget teaches this model next to nothing.
-    """
-    model = runtime.model
-    broken = runs.unfinished(store)
-    if broken is not None and broken.base_sha == model.sha256:
-        return int(broken.plan.get("facts", 0))
-    if wished:
-        return wished
-    pace = taught.pace(store, model.sha256)
-    template = len(runtime.llama.prompt([("user", "?")]))
-    return planner.affordable(
-        model.name, model.parameters, budget_s, free_cores(), MIN_FACTS,
-        template=template, item_s=pace.step_s / max(pace.items, 1) if pace else 0.0,
-    )  # fmt: skip
-
-
-NOTHING_NEW = "Nothing new to learn: every fact was practised by the last night on this model."
-
-
-def _nothing_new(store: Store, model: ModelInfo, lessons: Syllabus) -> bool:
-    """Whether the newest concluded night on this base practised exactly these documents."""
-    if forget.relearn_wanted(store):
-        return False
-    for run in runs.runs(store, 20):
-        if feedback.given(store, since=run.started_at):
-            return False
-        if run.outcome in (Outcome.PROMOTED, Outcome.HELD, Outcome.REJECTED):
-            if run.base_sha != model.sha256:
-                return False
-            return runs.practised(store, [run.id]) == lessons.sources
-        if run.outcome in (Outcome.RUNNING, Outcome.INTERRUPTED):
-            return False
-    return False
-
-
 def _open_run(
     home: Home, store: Store, model: ModelInfo, plan: Plan, lessons: Syllabus,
     start: regime.Start, clock: Clock,
@@ -349,6 +291,7 @@ def _open_run(
             clock=clock,
         )
         shutil.rmtree(home.runs / str(broken.id), ignore_errors=True)
+        superseded(home, store, broken.id)
     for left in home.runs.glob("*/checkpoint*"):  # of nights whose process was ended for good
         shutil.rmtree(left, ignore_errors=True)
     with store.transaction():
@@ -360,11 +303,20 @@ def _open_run(
 
 
 def _guarded(
-    home: Home, store: Store, run_id: int, clock: Clock, work: Callable[[], Night]
+    home: Home,
+    store: Store,
+    run_id: int,
+    clock: Clock,
+    work: Callable[[], Night],
+    diary: Diary | None = None,
 ) -> Night:
-    """Store how a night ended that did not reach its verdict, then let the error go on."""
+    """Store how a night ended that did not reach its verdict, then let the error go on. Whatever
+    it was, the night leaves its report, unless it gives way: then nothing may take time."""
+    diary = diary or Diary(home, store, clock, run_id)
     try:
-        return _in_memory(work)
+        found = _in_memory(work)
+        diary.close()
+        return found
     except Forgotten:
         # Its row says so already; weights that saw the file must not lie about.
         shutil.rmtree(home.runs / str(run_id), ignore_errors=True)
@@ -376,13 +328,16 @@ def _guarded(
         text = error.message
         runs.finish(store, run_id, taught.classify(text), message=text, clock=clock)
         taught.remember(store, run_id)
+        diary.stopped()
         shutil.rmtree(home.runs / str(run_id) / "checkpoint", ignore_errors=True)
+        diary.close()
         raise
     except (NightschoolError, OSError) as error:
         known = of_disk(error) if isinstance(error, OSError) else error
         text = known.message if known else str(error)
         with contextlib.suppress(StoreError):  # on a full disk not even this can be written
             runs.finish(store, run_id, Outcome.FAILED, message=text, clock=clock)
+        diary.close()
         raise
 
 

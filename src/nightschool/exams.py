@@ -20,7 +20,7 @@ from nightschool.engine.sampling import Sampling
 from nightschool.evaluate import gate, probes
 from nightschool.evaluate.subject import Material
 from nightschool.models.catalogue import ModelInfo
-from nightschool.paths import Home
+from nightschool.paths import EXAMS, Home
 from nightschool.ports import Progress
 from nightschool.records import Plan, Scorecard
 from nightschool.registry import pointer, versions
@@ -30,7 +30,20 @@ from nightschool.store.db import Store
 from nightschool.syllabus import Syllabus
 
 POLICY = gate.Policy()
-EXAMS = "exams.json"
+
+
+@dataclass
+class Sittings:
+    """What the exams of one night looked at: the sheets of the base, of the version that is served
+    (None: the base) and of the candidate, and each scale that was tried: what it is, whether it
+    passed, its ΔNLL on general text (nats a token), and its mean KL to the base."""
+
+    base: gate.Sheet | None = None
+    before: gate.Sheet | None = None
+    candidate: gate.Sheet | None = None
+    number: int = 0
+    """Of the version that is served."""
+    scales: list[tuple[float, bool, float, float]] = field(default_factory=list)
 
 
 def examine(
@@ -44,19 +57,20 @@ def examine(
     report: Progress,
     policy: gate.Policy = POLICY,
     kept: Kept | None = None,
+    sittings: Sittings | None = None,
 ) -> Scorecard:
     """All exams of one candidate directory, at the largest scale that passes the first tier.
 
-    `kept` holds what was examined before an interruption. Raises Refused when the adapter was
-    fitted to another base model.
+    `kept` holds what was examined before an interruption, `sittings` is filled in. Raises Refused
+    when the adapter was fitted to another base model.
     """
-    kept = kept or Kept()
+    kept, sat = kept or Kept(), sittings or Sittings()
     versions.fits(candidate, runtime.model.sha256)
     adapter = candidate / versions.ADAPTER
     answering = parts.answering()
     base = Examinee(runtime, "the base", None, 1.0, answering)
     material = lessons.material
-    base_sheet = probes.examine(base, material, report, marks=kept.of("base"))
+    sat.base = base_sheet = probes.examine(base, material, report, marks=kept.of("base"))
     served = served_version(home, store, runtime.model)
     incumbent_sheet = None
     if served is not None:
@@ -65,14 +79,17 @@ def examine(
         incumbent_sheet = probes.examine(
             incumbent, material, report, marks=kept.of(f"{_sha(path)} at {scale}")
         )
+        sat.number, sat.before = number, incumbent_sheet
     own = _sha(adapter)
 
     def marks(scale: float) -> probes.Marks:
         return kept.of(f"{own} at {scale}")
 
-    chosen, tried = _sweep(runtime, adapter, answering, material, base_sheet, plan, report, marks)
+    chosen, tried = _sweep(
+        runtime, adapter, answering, material, base_sheet, plan, report, marks, sat.scales
+    )
     examinee = Examinee(runtime, "the candidate", adapter, chosen, answering)
-    sheet = probes.examine(examinee, material, report, marks=marks(chosen))
+    sat.candidate = sheet = probes.examine(examinee, material, report, marks=marks(chosen))
     card = gate.judge(sheet, base_sheet, incumbent_sheet, policy, chosen)
     return replace(card, reasons=(*card.reasons, *tried))
 
@@ -86,13 +103,16 @@ def _sweep(
     plan: Plan,
     report: Progress,
     marks: Callable[[float], probes.Marks],
+    tried: list[tuple[float, bool, float, float]],
 ) -> tuple[float, tuple[str, ...]]:
     """The largest adapter scale that passes the continuous bounds; the smallest if none does."""
     failed: list[float] = []
     for scale in plan.scales:
         examinee = Examinee(runtime, f"scale {scale:g}", adapter, scale, answering)
         sheet = probes.examine(examinee, material, report, probes.FAST, marks(scale))
-        if gate.screen(sheet, base, POLICY):
+        passed = gate.screen(sheet, base, POLICY)
+        tried.append((scale, passed, *gate.moved(sheet, base)))
+        if passed:
             note = f"Served at scale {scale:g}: larger ones forget too much." if failed else ""
             return scale, (note,) if note else ()
         failed.append(scale)

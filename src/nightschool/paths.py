@@ -27,6 +27,8 @@ PROGRESS_VARIABLE = "NIGHTSCHOOL_PROGRESS"
 LOADER_VARIABLE = "NIGHTSCHOOL_LOADER"
 """Words before the interpreter (JSON) where the file system cannot execute it, as on FAT."""
 MARKER = "PORTABLE"
+EXAMS = "exams.json"
+"""In a night's folder until its verdict: the results of its exams, with what was answered."""
 
 
 @dataclass(frozen=True, slots=True)

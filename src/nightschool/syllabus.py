@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from nightschool.engine.runtime import Runtime
 from nightschool.evaluate.probes import questions
 from nightschool.evaluate.subject import Material, Question, Secret
 from nightschool.ingest import redact as secrets
-from nightschool.pairs import synthesize
+from nightschool.pairs import model_writer, synthesize
 from nightschool.pairs.crowds import crowded
 from nightschool.pairs.feedback import preferences
 from nightschool.pairs.feedback import to_pairs as from_feedback
@@ -33,6 +33,8 @@ from nightschool.store.db import Store
 if TYPE_CHECKING:
     from nightschool.train.night import Lesson
 
+MIN_FACTS = 8
+"""Fewer facts than this teach nothing that an exam could see."""
 MAX_RECALL = 300
 MAX_SERVED = 100
 MAX_OWN_TEXTS = 60
@@ -40,6 +42,11 @@ MISSING = "rules:missing"
 """The writer of questions about attributes that no file mentions (see `pairs.reading`)."""
 OLD = 0.25
 """Of the facts of a night that continues, the share that earlier nights practised."""
+CROWD = "too many facts agree (pairs.alike)"
+NO_ROOM = "no room in tonight's budget"
+SHARES = ("more than one file may give (pairs.file_share)",
+          "more than one folder may give (pairs.folder_share)")  # fmt: skip
+"""Why a fact is not learned by heart; the shares in the order of their caps."""
 KEPT_OUT = 64
 """Rehearsal prompts kept out of practice, for the KL probe."""
 
@@ -68,6 +75,14 @@ class Syllabus:
     """`(prompt, answer, the prompt with its passage)` of the facts to recall."""
     crowded: int = 0
     """Facts that were left out because too many agree."""
+    left_out: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Facts that are not learned by heart tonight, by the reason and their file's id."""
+    taught: tuple[int, ...] = ()
+    """The id of one pair of each fact that is, and of each file that says it."""
+    forms: Mapping[str, int] = field(default_factory=dict)
+    """Pairs that are practised, by their kind."""
+    asked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The pairs behind `material.recall` and `material.served`, in their order."""
 
     def lesson(self, texts: Sequence[str]) -> Lesson:
         """What the learner practises, with these plain texts."""
@@ -96,15 +111,17 @@ def syllabus(
     that continues takes facts that were not `earlier` practised first, with some that were, and
     asks about all of them.
     """
-    train = pairs.all_pairs(store, split=Split.TRAIN)
-    crowd = crowded(train, alike)
-    train = [pair for pair in train if pair.fact not in crowd]
+    every = pairs.all_pairs(store, split=Split.TRAIN)
+    crowd = crowded(every, alike)
+    train = [pair for pair in every if pair.fact not in crowd]
     available = list(dict.fromkeys(p.fact for p in train if p.kind is PairKind.CLOSED))
     owner = pairs.owners(store)
     items = _documents(store)
     before = earlier or frozenset()
     caps = ((share, owner), (folder_share, _folders(owner, items)))
-    chosen = set(_choose(train, limit or len(available), caps, before))
+    some, capped = _choose(train, limit or len(available), caps, before)
+    chosen = set(some)
+    left_out = _left_out(every, owner, {**dict.fromkeys(crowd, CROWD), **capped}, chosen)
     train = [p for p in train if p.fact in chosen or p.fact not in set(available)]
     hidden = [p for p in pairs.all_pairs(store, split=Split.HIDDEN) if p.fact not in crowd]
     judged, opinions, resting = _judged(store, hidden)
@@ -121,7 +138,8 @@ def syllabus(
     own = list(stock.values())[:MAX_OWN_TEXTS]
     shown = {stock[i] for p in train for i in p.context if i in stock}
     closed = [p for p in hidden if p.kind is PairKind.CLOSED and p.fact in chosen]
-    recall = [_question(pair, stock, items) for pair in _spread(closed, MAX_RECALL)]
+    recalled, served = _spread(closed, MAX_RECALL), _served(hidden)
+    recall = [_question(pair, stock, items) for pair in recalled]
     known_before = [p for p in hidden if p.kind is PairKind.CLOSED and p.fact in before]
     old = [_question(pair, stock, items) for pair in _spread(known_before, MAX_SERVED)]
     if earlier is None:
@@ -136,7 +154,7 @@ def syllabus(
         texts=tuple(_texts(own)),
         material=Material(
             recall=tuple(recall),
-            served=tuple(_served(hidden, stock, items)),
+            served=tuple(_question(pair, stock, items) for pair in served),
             old=tuple(old),
             rehearsed=tuple(_rehearsed(rehearsal[:KEPT_OUT])),
             secrets=tuple(_secrets(store)),
@@ -147,6 +165,13 @@ def syllabus(
         judged=tuple(opinions),
         with_passage=tuple(_with_passage(train, stock)),
         crowded=len(crowd),
+        left_out=left_out,
+        taught=_taught(train, owner, chosen),
+        forms=Counter(pair.kind.value for pair in train),
+        asked={
+            "recall": tuple(pair.id for pair in recalled),
+            "served": tuple(pair.id for pair in served),
+        },
         available=len(available),
         documents=dict.fromkeys(
             sorted({*resting, *(chunk.document_id for chunk in (*shown, *own))}), 0
@@ -158,14 +183,23 @@ def syllabus(
 
 def write_questions(
     store: Store, config: Config, runtime: Runtime, parts: Remembered, report: Progress
-) -> None:
+) -> synthesize.PairReport:
     """Write the pairs of all files that have none yet, with the base model and the rules."""
     runtime.llama.activate(None)
     prompts = (PROMPT, SPELLED_OUT) if runtime.abilities.examined else (PROMPT,)
-    writers: list[PairWriter] = [RuleWriter(), ModelWriter(runtime.llama, prompts=prompts)]
+    base = runtime.model.sha256
+    model = ModelWriter(
+        runtime.llama,
+        prompts=prompts,
+        known=model_writer.remembered(store, base, prompts),
+        sat=lambda found: model_writer.remember(store, base, prompts, found),
+    )
+    writers: list[PairWriter] = [RuleWriter(), model]
     languages = [one.strip() for one in config.learn.languages.split(",")]
     avoid = questions()
-    synthesize.write_pairs(store, writers, parts, parts, report, avoid, languages, config.pairs)
+    return synthesize.write_pairs(
+        store, writers, parts, parts, report, avoid, languages, config.pairs
+    )
 
 
 def _with_passage(train: list[Pair], stock: dict[int, Chunk]) -> Iterable[tuple[str, str, str]]:
@@ -208,10 +242,11 @@ def _choose(
     limit: int,
     caps: Sequence[tuple[float, Mapping[int, Hashable]]],
     old: frozenset[str],
-) -> list[str]:
+) -> tuple[list[str], dict[str, str]]:
     """Facts in turn from every passage, so that no long file crowds the others out; of `old` ones
     `OLD` of the limit while there are others. Each of `caps` is a share of the limit (0 = none) and
-    where each pair comes from: no place may give more than that."""
+    where each pair comes from: no place may give more than that. Also, by fact, which cap left it
+    out."""
     queues: dict[int, list[str]] = {}
     for pair in train:
         if pair.kind is PairKind.CLOSED:
@@ -228,16 +263,41 @@ def _choose(
         found = [*few, *new[: limit - len(few)], *earlier[len(few) :]]
     of = {pair.fact: pair.id for pair in train if pair.kind is PairKind.CLOSED}
     limits = [
-        (max(1, int(share * limit)), places) for share, places in caps if share > 0 and places
+        (max(1, int(share * limit)), places, why)
+        for (share, places), why in zip(caps, SHARES, strict=True)
+        if share > 0 and places
     ]
     given: Counter[tuple[int, Hashable]] = Counter()
-    kept = []
+    kept: list[str] = []
+    capped: dict[str, str] = {}
     for fact in found:
-        spots = [(at, places[of[fact]]) for at, (_, places) in enumerate(limits)]
-        if all(given[spot] < limits[spot[0]][0] for spot in spots):
+        spots = [(at, places[of[fact]]) for at, (_, places, _) in enumerate(limits)]
+        full = [why for spot, (most, _, why) in zip(spots, limits, strict=True)
+                if given[spot] >= most]  # fmt: skip
+        if full:
+            capped[fact] = full[0]
+        else:
             given.update(spots)
             kept.append(fact)
-    return kept[:limit]
+    return kept[:limit], capped
+
+
+def _taught(
+    train: list[Pair], owner: Mapping[int, int], chosen: Collection[str]
+) -> tuple[int, ...]:
+    """The first wording of each fact that is learned by heart, from each file that says it."""
+    known = [pair for pair in train if pair.kind is PairKind.CLOSED and pair.fact in chosen]
+    return tuple({(pair.fact, owner[pair.id]): pair.id for pair in reversed(known)}.values())
+
+
+def _left_out(
+    every: list[Pair], owner: Mapping[int, int], why: Mapping[str, str], chosen: Collection[str]
+) -> Counter[tuple[str, int]]:
+    """How many facts of each file are not learned by heart, by reason."""
+    first = {pair.fact: pair.id for pair in reversed(every) if pair.kind is PairKind.CLOSED}
+    return Counter(
+        (why.get(fact, NO_ROOM), owner[pair]) for fact, pair in first.items() if fact not in chosen
+    )
 
 
 def _by_heart(train: list[Pair]) -> Iterable[tuple[str, str]]:
@@ -250,13 +310,11 @@ def _by_heart(train: list[Pair]) -> Iterable[tuple[str, str]]:
             yield prompt(pair), pair.answer
 
 
-def _served(
-    hidden: list[Pair], stock: dict[int, Chunk], items: dict[int, tuple[str, str, str]]
-) -> Iterable[Question]:
+def _served(hidden: list[Pair]) -> list[Pair]:
     """Hidden questions as a user would ask them: bare, and right if the files' answer is given."""
     asked = [p for p in hidden if p.kind in (PairKind.CLOSED, PairKind.READING)]
     unique = list({pair.question: pair for pair in asked}.values())
-    return [_question(pair, stock, items) for pair in _spread(unique, MAX_SERVED)]
+    return _spread(unique, MAX_SERVED)
 
 
 def _question(

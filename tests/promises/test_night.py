@@ -15,7 +15,7 @@ from nightschool import Nightschool, examples
 from nightschool.api import Night
 from nightschool.errors import Refused, TooLittle
 from nightschool.paths import Home
-from nightschool.records import Outcome
+from nightschool.records import Outcome, PairKind, Split
 from nightschool.registry import pointer
 from nightschool.store import db, runs
 
@@ -36,6 +36,7 @@ class Learned:
     notes: Path
     night: Night
     stages: list[str]
+    asked: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,9 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learned]:
     with Nightschool(root / "home") as door:
         door.watch(notes)
         night = door.learn(seed=1, minutes=0.6, progress=progress)
-        yield Learned(door, Home(root / "home"), notes, night, stages)
+        hidden = door.pairs(Split.HIDDEN, PairKind.CLOSED)
+        asked = tuple(pair.question for pair in hidden)
+        yield Learned(door, Home(root / "home"), notes, night, stages, asked)
 
 
 def test_a_night_ends_in_a_verdict_with_every_figure_and_its_bound(learned: Learned) -> None:
@@ -97,11 +100,27 @@ def test_the_doctor_finds_nothing_wrong_after_a_night(learned: Learned) -> None:
     assert said.code == 0
 
 
+def test_a_night_leaves_its_report_with_real_answers_before_and_after(learned: Learned) -> None:
+    path = learned.home.runs / str(learned.night.run_id) / "report.html"
+    assert path.is_file(), "it lies there without being asked for"
+    found, told = learned.door.report(learned.night.run_id)
+    assert found == path and told["outcome"] == learned.night.outcome.value
+    assert 0 < told["exams"]["subjects"][-1]["marks"]["recall"][1] <= len(learned.asked)
+    assert {item["question"] for item in told["samples"]["items"] if item["probe"] == "recall"} <= (
+        set(learned.asked)
+    )
+    assert all(item["after"] for item in told["samples"]["items"] if item["right_after"])
+    assert len(told["curve"]["losses"]) > 1 and told["cost"]["peak_bytes"] > 10**8
+    assert sum(len(file["facts"]) for file in told["learned"]) >= told["facts"]["learned"] > 0
+
+
 def test_a_second_night_with_nothing_new_does_nothing_and_says_why(learned: Learned) -> None:
     before = pointer.read(learned.home)
     night = learned.door.learn()
     assert night.outcome is Outcome.NOTHING_NEW
     assert "Nothing new" in night.message
+    path, told = learned.door.report()
+    assert (told["run"], told["outcome"]) == (0, "nothing_new") and path.is_file()
     assert pointer.read(learned.home) == before
 
 
@@ -120,7 +139,9 @@ def test_too_few_facts_are_refused_with_what_to_do(tmp_path: Path) -> None:
         door.watch(notes)
         with pytest.raises(TooLittle, match="facts") as refused:
             door.learn(minutes=0.1)
+        path, told = door.report()
     assert refused.value.remedy
+    assert told["facts"]["missing"] == 8 - told["facts"]["available"] and path.is_file()
 
 
 def test_rollback_goes_back_to_what_was_served_before(learned: Learned) -> None:

@@ -37,7 +37,10 @@ def status(
     night = found["last_night"]
     served = f"version {found['version']}" if found["version"] else "without adapter"
     pairs = found["pairs"]
-    last = f"{night['outcome'].replace('_', ' ')} ({night['started_at']})" if night else "none yet"
+    last = "none yet"
+    if night:
+        ended = night["outcome"].replace("_", " ")
+        last = f"{ended} ({night['started_at']}); see: nightschool report --open"
     rows = [
         ("home", found["home"]),
         ("folders", found["folders"]),

@@ -35,7 +35,7 @@ def _group(context: typer.Context) -> None:
         print(context.get_help())
 
 
-def _measured(
+def measured(
     door: Nightschool, module: str, op: str, params: dict[str, Any], bar: Bar
 ) -> dict[str, Any]:
     """What a benchmark of the lab found, run in a child of its own. Raises ChildError."""
@@ -82,11 +82,11 @@ def retrieval(
         params: dict[str, Any] = {"dataset": str(dataset.resolve()), "work": str(place),
                                   "split": split, "rerank": whole(rerank),
                                   "depth": depth}  # fmt: skip
-        found = _measured(door, RETRIEVAL, "retrieval", params, bar)
+        found = measured(door, RETRIEVAL, "retrieval", params, bar)
     systems = found["systems"]
     checks = _checks(systems, at_least, found["queries"])
     if as_json:
-        _end(checks, found)
+        end(checks, found)
     metrics = list(next(iter(systems.values())))
     table(
         ("ranking", *metrics),
@@ -99,7 +99,7 @@ def retrieval(
         say(f"reranked less fused, {metric}: {value:+.4f} (95 % {low:+.4f} to {high:+.4f})")
     if rerank:
         say(f"Reranking took {found['rerank_ms']:.0f} ms a query (median).")
-    _end(checks, found)
+    end(checks, found)
 
 
 @group.command("safety")
@@ -121,7 +121,7 @@ def safety(
     """
     params = {"version": version, "quick": quick, "teach": teach}
     with school(context) as door, Bar() as bar:
-        found = _measured(door, SAFETY, "safety", params, bar)
+        found = measured(door, SAFETY, "safety", params, bar)
     checks = [
         {"name": one["area"], "value": round(one["version"], 4),
          "bound": f">= {one['base'] - 0.03:.4f}" if one["judged"] else "cannot judge",
@@ -129,7 +129,7 @@ def safety(
         for one in found["findings"]
     ]  # fmt: skip
     if as_json:
-        _end(checks, found)
+        end(checks, found)
     table(
         ("of these", "base", f"v{found['version']}", "n"),
         [(one["area"], f"{one['base']:.0%}", f"{one['version']:.0%}", str(one["n"]))
@@ -139,10 +139,10 @@ def safety(
     say(found["why"])
     if teach:
         say(f"{found['taught']} answers were corrected by {found['principles']} principles.")
-    _end(checks, found)
+    end(checks, found)
 
 
-def _end(checks: list[dict[str, Any]], found: dict[str, Any]) -> NoReturn:
+def end(checks: list[dict[str, Any]], found: dict[str, Any]) -> NoReturn:
     """The last line, one JSON object; exit 1 when a bound is missed."""
     print(json.dumps({"checks": checks, "result": found}))
     raise typer.Exit(0 if all(check["ok"] for check in checks) and found.get("ok", True) else 1)

@@ -1,7 +1,8 @@
-"""`learn` and `runs`: one night now, and the nights that were."""
+"""`learn`, `runs`, `report`: one night now, the nights that were, and what each of them did."""
 
 from __future__ import annotations
 
+import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,7 @@ _DONE = {Outcome.PROMOTED, Outcome.NOTHING_NEW}
 def register(app: typer.Typer) -> None:
     app.command("learn")(learn)
     app.command("runs")(runs)
+    app.command("report")(report)
     app.command("nights")(nights)
 
 
@@ -95,6 +97,8 @@ def learn(
         if night.scorecard is not None:
             scorecard.show(night.scorecard)
         say(ending(night))
+        if not dry_run:
+            say("What was learned, what was left out, and why: nightschool report --open")
     raise typer.Exit(exit_code(night.outcome, dry_run))
 
 
@@ -190,3 +194,29 @@ def runs(
             ],
             right="night",
         )
+
+
+def report(
+    context: typer.Context,
+    number: Annotated[
+        int | None,
+        typer.Argument(
+            min=0,
+            help="The night; without it the newest. 0: the last one that ended before it began.",
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Where the page of a night lies: what it learned from which file, exams, what was left out."""
+    with school(context) as door:
+        path, told = door.report(number)
+    if as_json:
+        emit(told | {"path": path})
+    else:
+        ended = told["outcome"].replace("_", " ")
+        name = f"Night {told['run']}" if told["run"] else "A night that did not begin"
+        say(f"{name}: {ended}.")
+        say(str(path))
+    if show and not webbrowser.open(path.as_uri()):
+        raise UsageError("No browser can be opened here.", f"Open this file: {path}")

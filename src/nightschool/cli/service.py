@@ -138,6 +138,7 @@ def _show(running: Client, found: dict[str, Any]) -> None:
     if night["last"]:
         last = night["last"]
         say(f"last      {last['ended_at']} {last['outcome']}: {line(last.get('message', ''))}")
+        say("          its report: nightschool report --open")
     waiting = f", {files['without_vector']} passages without vector" * bool(files["without_vector"])
     say(
         f"files     {files['indexed']} indexed, {files['skipped']} skipped, "

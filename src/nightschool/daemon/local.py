@@ -24,6 +24,7 @@ from nightschool.records import FileStatus, Locator, Run, Version
 from nightschool.registry import before, erase, forget, pointer
 from nightschool.registry import versions as registry
 from nightschool.registry.request import request
+from nightschool.report import shelf
 from nightschool.serve.service import Json
 from nightschool.serve.turns import CLIENT, Turns
 from nightschool.sources import kinds
@@ -291,6 +292,9 @@ class LocalService:
             raise NotFound(f"There is no night {number}.", "See `nightschool runs`.")
         lineage = await asyncio.to_thread(runs.lineage, self.store, number)
         return _run(found) | {"scorecard": found.scorecard, "files": lineage}
+
+    async def report(self, number: int | None, *, page: bool) -> Json:
+        return await asyncio.to_thread(shelf.tell, self.home, self.store, number, page=page)
 
     async def learn(
         self,

@@ -165,6 +165,11 @@ class RemoteService:
         found: Json = await self._post("/ns/rollback")
         return found
 
+    async def report(self, number: int | None, *, page: bool) -> Json:
+        asked = {"page": "yes" if page else "no"} | ({} if number is None else {"number": number})
+        told: Json = await self._get("/ns/report", asked)
+        return told
+
     async def runs(self, limit: int) -> list[Json]:
         found: list[Json] = (await self._get("/ns/runs", {"limit": limit}))["runs"]
         return found

@@ -81,6 +81,11 @@ class Remembered:
             self._hits[query, k] = self._runtime.searcher.search(query, k)
         return self._hits[query, k]
 
+    def files(self, query: str) -> tuple[int, ...]:
+        """The ids of the files whose passages were found for a question; nothing is searched."""
+        hits = [hit for (asked, _), found in self._hits.items() if asked == query for hit in found]
+        return tuple(sorted({hit.document_id for hit in hits}))
+
     def read(self, question: str, passages: Sequence[str]) -> Any:
         key = question, tuple(passages)
         if key not in self._spans:

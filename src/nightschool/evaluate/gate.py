@@ -14,7 +14,7 @@ enough gain. Comparisons are written as "passes only if", so that a NaN never pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 from nightschool.evaluate import power
@@ -46,7 +46,8 @@ class Sheet:
 
     `right` holds the binary probes (`served`, `recall`, `old`, `reading`, `abstain`);
     `general` per-passage (nats, tokens); `kl` per-prompt KL(base‖model) in nats a token, empty
-    for the base; `vetoes` are reasons found while examining (leak, degenerate output, …).
+    for the base; `vetoes` are reasons found while examining (leak, degenerate output, …). `said`
+    holds what was answered to some of the binary probes; it decides nothing.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Sheet:
     leaks: int = 0
     finite: bool = True
     vetoes: tuple[str, ...] = ()
+    said: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 LABELS = {
@@ -106,6 +108,13 @@ def screen(candidate: Sheet, base: Sheet, policy: Policy) -> bool:
     return not (
         _vetoes(candidate, base, policy, figures) or any(_drift(candidate, base, policy, figures))
     )
+
+
+def moved(candidate: Sheet, base: Sheet) -> tuple[float, float]:
+    """How far a candidate is from the base: ΔNLL on general text and mean KL, nats a token."""
+    tokens = sum(n for _, n in base.general)
+    more = sum(nats for nats, _ in candidate.general) - sum(nats for nats, _ in base.general)
+    return more / max(tokens, 1), sum(candidate.kl) / max(len(candidate.kl), 1)
 
 
 def _vetoes(candidate: Sheet, base: Sheet, policy: Policy, figures: list[Figure]) -> list[str]:

@@ -1,19 +1,19 @@
 """Throwing doubtful pairs away, and counting what was thrown away and why.
 
-Every function takes pairs and a `Counter` of reasons, and returns the pairs that stay. Facts stand
+Every function takes pairs and a `Dropped`, and returns the pairs that stay. Facts stand
 or fall as a whole: a fact with one bad plain question is dropped with all its wordings.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from nightschool.pairs.dropped import SECRET, Dropped
 from nightschool.pairs.phrasing import HELD_OUT
 from nightschool.pairs.rules.note import redacted
-from nightschool.pairs.text import content, f1, holds, normal
+from nightschool.pairs.text import TOKENISH, content, f1, holds, normal
 from nightschool.ports import PassageReader
 from nightschool.records import Chunk, Pair
 
@@ -24,7 +24,6 @@ AGREE_F1 = 0.6
 STRUCTURAL = frozenset(("rules:field", "rules:table", "rules:list", "rules:cloze"))
 """Writers whose question follows from the layout itself: a weak reader's dissent is no proof."""
 
-_TOKENISH = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[A-Za-z0-9+/_=-]{20,}")
 _MIN_TRAIN = 4
 
 
@@ -36,7 +35,7 @@ def facts_of(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
     return dict(groups)
 
 
-def ground(pairs: Iterable[Pair], chunks: Mapping[int, Chunk], dropped: Counter[str]) -> list[Pair]:
+def ground(pairs: Iterable[Pair], chunks: Mapping[int, Chunk], dropped: Dropped) -> list[Pair]:
     """Keep pairs whose evidence is literal, whose answer is in it, and whose question is fair."""
     kept: list[Pair] = []
     for group in facts_of(pairs).values():
@@ -44,14 +43,14 @@ def ground(pairs: Iterable[Pair], chunks: Mapping[int, Chunk], dropped: Counter[
         for pair in group:
             reason = unsound(pair, chunks)
             if reason:
-                dropped[reason] += 1
+                dropped.note(reason, [pair])
             else:
                 sound.append(pair)
         practised = sum(pair.phrasing < HELD_OUT for pair in sound)
         if practised >= _MIN_TRAIN and practised < len(sound):
             kept.extend(sound)
         else:
-            dropped["too few wordings"] += len(sound)
+            dropped.note("too few wordings", sound)
     return kept
 
 
@@ -62,8 +61,8 @@ def unsound(pair: Pair, chunks: Mapping[int, Chunk]) -> str:
         return "evidence is not in the passage"
     if not pair.answer.strip() or pair.answer not in pair.evidence or "\n" in pair.answer:
         return "answer is not in the evidence"
-    if redacted(pair.evidence) or redacted(pair.question) or _TOKENISH.search(pair.answer):
-        return "redacted or secret-like"
+    if redacted(pair.evidence) or redacted(pair.question) or TOKENISH.search(pair.answer):
+        return SECRET
     if holds(pair.question, pair.answer):
         return "question contains the answer"
     if not content(pair.question):
@@ -72,7 +71,7 @@ def unsound(pair: Pair, chunks: Mapping[int, Chunk]) -> str:
 
 
 def duplicates(
-    pairs: Iterable[Pair], dropped: Counter[str], known: Iterable[Pair] = ()
+    pairs: Iterable[Pair], dropped: Dropped, known: Iterable[Pair] = ()
 ) -> tuple[list[Pair], set[int]]:
     """Drop repeated facts and contradictions, within these pairs and against `known` ones.
 
@@ -98,21 +97,20 @@ def duplicates(
     kept: list[Pair] = []
     for fact, group in fresh.items():
         if fact in torn:
-            dropped["same question, two answers"] += len(group)
+            dropped.note("same question, two answers", group)
             continue
         new = [pair for pair in group if normal(pair.question) not in seen]
-        if len(new) < len(group):
-            dropped["asked already"] += len(group) - len(new)
+        dropped.note("asked already", (p for p in group if normal(p.question) in seen))
         if sum(pair.phrasing < HELD_OUT for pair in new) >= _MIN_TRAIN:
             kept.extend(new)
             seen |= {normal(pair.question) for pair in new}
         else:
-            dropped["asked already"] += len(new)
+            dropped.note("asked already", new)
     return kept, {pair.id for fact in torn & set(old) for pair in old[fact]}
 
 
 def near(
-    pairs: Iterable[Pair], share: float, dropped: Counter[str], known: Iterable[Pair] = ()
+    pairs: Iterable[Pair], share: float, dropped: Dropped, known: Iterable[Pair] = ()
 ) -> list[Pair]:
     """Drop facts that another one repeats in slightly other words: the same answer, and plain
     questions whose words overlap (Jaccard) by at least `share`. 0 drops nothing."""
@@ -126,7 +124,7 @@ def near(
         bag = frozenset(normal(group[0].question).split())
         others = seen[normal(group[0].answer)]
         if any(len(bag & other) >= share * len(bag | other) for other in others):
-            dropped["nearly asked already"] += len(group)
+            dropped.note("nearly asked already", group)
         else:
             others.append(bag)
             kept.extend(group)
@@ -139,22 +137,18 @@ def _same(answers: set[str]) -> bool:
     return all(f" {answer} " in f" {longest} " for answer in answers)
 
 
-def cap(
-    pairs: Iterable[Pair], dropped: Counter[str], limit: int = FACTS_PER_DOCUMENT
-) -> list[Pair]:
+def cap(pairs: Iterable[Pair], dropped: Dropped, limit: int = FACTS_PER_DOCUMENT) -> list[Pair]:
     """The first `limit` facts of one document; writers put the surest first."""
     kept: list[Pair] = []
     for number, group in enumerate(facts_of(pairs).values()):
         if number < limit:
             kept.extend(group)
         else:
-            dropped["more than the file's share"] += len(group)
+            dropped.note("more than the file's share", group)
     return kept
 
 
-def decontaminate(
-    pairs: Iterable[Pair], avoid: Collection[str], dropped: Counter[str]
-) -> list[Pair]:
+def decontaminate(pairs: Iterable[Pair], avoid: Collection[str], dropped: Dropped) -> list[Pair]:
     """Drop questions that are probe questions, exactly or nearly (word overlap from 0.85)."""
     if not avoid:
         return list(pairs)
@@ -171,7 +165,7 @@ def decontaminate(
         if normal(pair.question) in exact or any(
             len(bag & other) >= 0.85 * len(bag | other) for other in near
         ):
-            dropped["too close to a probe question"] += 1
+            dropped.note("too close to a probe question", [pair])
         else:
             kept.append(pair)
     return kept
@@ -181,7 +175,7 @@ def agreement(
     pairs: Iterable[Pair],
     reader: PassageReader | None,
     passages: Mapping[int, str],
-    dropped: Counter[str],
+    dropped: Dropped,
     counts: Counter[str],
     sure: float = 0.0,
 ) -> list[Pair]:
@@ -210,7 +204,7 @@ def agreement(
             counts["waiting"] += status == "waiting"
             kept.extend(replace(pair, status=status) for pair in group)
         else:
-            dropped["the reader answers otherwise"] += len(group)
+            dropped.note("the reader answers otherwise", group)
     return kept
 
 
@@ -219,7 +213,7 @@ def agrees(span: str, answer: str) -> bool:
     return bool(span) and (normal(span) == normal(answer) or f1(span, answer) >= AGREE_F1)
 
 
-def merge(written: Sequence[Sequence[Pair]], dropped: Counter[str]) -> list[Pair]:
+def merge(written: Sequence[Sequence[Pair]], dropped: Dropped) -> list[Pair]:
     """One list from several writers, the first one's facts winning over repeats of the others."""
     kept: list[Pair] = []
     seen: set[tuple[str, str]] = set()
@@ -228,7 +222,7 @@ def merge(written: Sequence[Sequence[Pair]], dropped: Counter[str]) -> list[Pair
         for fact, group in facts_of(pairs).items():
             key = (normal(group[0].answer), normal(group[0].evidence))
             if key in seen:
-                dropped["another writer had it"] += len(group)
+                dropped.note("another writer had it", group)
                 continue
             fresh.add(key)
             kept.extend(replace(pair, fact=fact) for pair in group)

@@ -8,10 +8,10 @@ judgements are capped, and secrets, probe questions and exam questions are kept 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from nightschool.pairs.curate import decontaminate
+from nightschool.pairs.dropped import Dropped
 from nightschool.pairs.forms import ABSTAIN
 from nightschool.pairs.phrasing import around, looks_held_out
 from nightschool.pairs.text import fingerprint, normal
@@ -27,14 +27,14 @@ def to_pairs(
     secret: Callable[[str], bool],
     avoid: Collection[str] = (),
     exam: Collection[str] = (),
-    dropped: Counter[str] | None = None,
+    dropped: Dropped | None = None,
 ) -> list[Pair]:
     """Positive pairs of liked and corrected answers, several wordings each.
 
     `secret` says whether a text holds one; `avoid` are probe questions, `exam` the user's own
     hidden ones, in whatever wording.
     """
-    dropped = Counter() if dropped is None else dropped
+    dropped = Dropped() if dropped is None else dropped
     asked = {normal(question) for question in exam}
     found: list[Pair] = []
     for item in list(given)[:MOST]:

@@ -1,14 +1,15 @@
 """Questions written by the served model, kept only where the passage says the answer.
 
-The model gets a short exam first: a model that cannot write questions (the shipped starter mostly
-cannot) writes none, and says so in `note`.
+The model gets a short exam first, once for each base and writer: one that cannot write questions
+(the shipped starter mostly cannot) writes none, and says so in `note`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 from nightschool.pairs import phrasing
 from nightschool.pairs.facts import Fact, to_pairs
@@ -17,6 +18,8 @@ from nightschool.pairs.rules.note import redacted, split
 from nightschool.pairs.text import content, holds
 from nightschool.ports import Generator
 from nightschool.records import Chunk, Pair
+from nightschool.store import state
+from nightschool.store.db import Store
 
 PROMPT = "Write questions and answers about this text.\n\n{chunk}"
 """As the starter was taught to be asked."""
@@ -27,6 +30,8 @@ SPELLED_OUT = (
     "Text:\n{chunk}"
 )
 """For a model that was taught to follow instructions."""
+EXAM_VERSION = 1
+"""Another one when another code judges what was written."""
 ABLE_SHARE = 0.9
 ABLE_FACTS = 5
 """To be used, a model must write this many sound pairs on the exam, and this share of all."""
@@ -49,10 +54,11 @@ _EXAM = (
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """How the exam went: sound pairs out of all written."""
+    """How the exam went: sound pairs out of all written, and which of the prompts did best."""
 
     kept: int
     written: int
+    prompt: int = 0
 
     @property
     def share(self) -> float:
@@ -63,8 +69,27 @@ class Ability:
         return self.kept >= ABLE_FACTS and self.share >= ABLE_SHARE
 
 
+def remembered(store: Store, base_sha: str, prompts: Sequence[str]) -> Ability | None:
+    """What the exam of a base model found on an earlier night, with the same writer."""
+    found = state.get(store, _key(base_sha, prompts), None)
+    return None if found is None else Ability(**found)
+
+
+def remember(store: Store, base_sha: str, prompts: Sequence[str], found: Ability) -> None:
+    """So that the next night need not set the exam again."""
+    state.put(store, _key(base_sha, prompts), asdict(found))
+
+
+def _key(base_sha: str, prompts: Sequence[str]) -> str:
+    asked = hashlib.sha256("\0".join((*prompts, *_EXAM)).encode()).hexdigest()
+    return f"writes:{EXAM_VERSION}:{asked[:12]}:{base_sha}"
+
+
 class ModelWriter:
-    """Writes closed-book pairs with a language model (a `ports.PairWriter`)."""
+    """Writes closed-book pairs with a language model (a `ports.PairWriter`).
+
+    `known` is what its exam found before; `sat` is called with what it finds now.
+    """
 
     name = "model"
 
@@ -75,36 +100,44 @@ class ModelWriter:
         max_tokens: int = 320,
         chunk_chars: int = 1200,
         prompts: Sequence[str] = (PROMPT,),
+        known: Ability | None = None,
+        sat: Callable[[Ability], None] = lambda found: None,
     ) -> None:
         self._generator = generator
         self._prompts = prompts
-        self._prompt = prompts[0]
         self._max_tokens = max_tokens
         self._chunk_chars = chunk_chars
-        self._ability: Ability | None = None
+        self._ability, self._sat = known, sat
         self.note = "The model has not been asked to write questions yet."
+        if known is not None:
+            self._say(known)
 
     def ability(self) -> Ability:
         """The exam's result; it is sat once, with each prompt until one will do."""
         if self._ability is None:
-            self._ability = Ability(0, 0)
-            for prompt in self._prompts:
+            best = Ability(0, 0)
+            for number, prompt in enumerate(self._prompts):
                 kept = written = 0
                 for passage in _EXAM:
                     for question, answer in self._ask(passage, prompt):
                         written += 1
                         kept += bool(_sound(question, answer, passage))
-                found = Ability(kept, written)
-                if (found.able, found.share) >= (self._ability.able, self._ability.share):
-                    self._ability, self._prompt = found, prompt
+                found = Ability(kept, written, number)
+                if (found.able, found.share) >= (best.able, best.share):
+                    best = found
                 if found.able:
                     break
-            kept, written = self._ability.kept, self._ability.written
-            word = "writes questions" if self._ability.able else "is not used to write questions"
-            self.note = (
-                f"The model {word}: {kept} of {written} of its exam questions had a literal answer."
-            )
+            self._ability = best
+            self._say(best)
+            self._sat(best)
         return self._ability
+
+    def _say(self, found: Ability) -> None:
+        word = "writes questions" if found.able else "is not used to write questions"
+        self.note = (
+            f"The model {word}: {found.kept} of {found.written} of its exam questions had a "
+            "literal answer."
+        )
 
     def write(self, chunks: Sequence[Chunk], title: str) -> list[Pair]:
         """Pairs whose answer is literally in the passage; none if the exam was failed."""
@@ -113,7 +146,7 @@ class ModelWriter:
     def _facts(self, chunks: Sequence[Chunk]) -> Iterable[Fact]:
         for chunk in chunks:
             passage = excerpt(chunk.safe, limit=self._chunk_chars)
-            for question, answer in self._ask(passage, self._prompt):
+            for question, answer in self._ask(passage, self._prompts[self.ability().prompt]):
                 evidence = _sound(question, answer, passage)
                 if evidence and evidence in chunk.safe:
                     forms = tuple(phrasing.around(question))

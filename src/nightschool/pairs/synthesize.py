@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from nightschool.config import Pairs as Settings
 from nightschool.pairs import curate, reading, split
+from nightschool.pairs.dropped import Dropped
+from nightschool.pairs.phrasing import HELD_OUT
 from nightschool.ports import PairWriter, PassageReader, Progress, Retriever, silent
 from nightschool.records import Chunk, Document, FileStatus, Pair, PairKind
-from nightschool.store import documents, pairs, review
+from nightschool.store import documents, pairs, reports, review
 from nightschool.store.db import Store
 
 
@@ -21,7 +23,7 @@ class PairReport:
     documents: int = 0
     facts: int = 0
     pairs: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Dropped = field(default_factory=Dropped)
     reader: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
@@ -75,6 +77,9 @@ def write_pairs(
         written, reader, excerpts, report.dropped, report.reader, settings.auto_approve
     )
     owner = {chunk.id: chunk.document_id for chunk in stock.values()}
+    passages_of: dict[int, list[int]] = {document_id: [] for document_id in known}
+    for chunk_id, document_id in owner.items():
+        passages_of[document_id].append(chunk_id)
     by_document: dict[int, list[Pair]] = {document_id: [] for document_id in todo}
     for pair in written:
         by_document[owner[pair.chunk_ids[0]]].append(pair)
@@ -82,12 +87,16 @@ def write_pairs(
     practised = {i for i, item in known.items() if item.pairs or by_document.get(i)}
     shown = {i: chunk for i, chunk in stock.items() if chunk.document_id in practised}
     passages = reading.Passages(shown, kept_out, retriever)
+    exam = [p for p in (*old, *written) if p.kind is PairKind.CLOSED and p.phrasing >= HELD_OUT]
+    few = len(exam) < split.FEW_FACTS
     for number, document_id in enumerate(todo):
         progress("distractors", number, len(todo))
         found = curate.cap(by_document[document_id], report.dropped, settings.facts_per_file)
-        final = _finish(found, known[document_id], passages, document_id in kept_out)
+        final = _finish(found, known[document_id], passages, document_id in kept_out, few)
+        lost = report.dropped.of(passages_of[document_id])
         with store.transaction():
             pairs.replace(store, document_id, _waiting(found, final))
+            reports.note_dropped(store, document_id, lost)
             review.apply(store, document_id)
         report.documents += 1
         report.facts += len({pair.fact for pair in found})
@@ -128,9 +137,9 @@ def _waiting(found: Sequence[Pair], final: Sequence[Pair]) -> list[Pair]:
 
 
 def _finish(
-    found: list[Pair], document: Document, passages: reading.Passages, held_out: bool
+    found: list[Pair], document: Document, passages: reading.Passages, held_out: bool, few: bool
 ) -> list[Pair]:
-    closed = split.by_phrasing(found)
+    closed = split.by_phrasing(found, few)
     own = [c for c in passages.chunks.values() if c.document_id == document.id]
     own.sort(key=lambda chunk: chunk.ordinal)
     items = reading.items(closed, passages, exam_only=held_out)

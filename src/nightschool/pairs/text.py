@@ -9,6 +9,8 @@ from collections import Counter
 
 _WORD = re.compile(r"[^\W_]+(?:[.,:'’-][^\W_]+)*|[£$€¥%°]")
 _ARTICLE = {"a", "an", "the"}
+TOKENISH = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[A-Za-z0-9+/_=-]{20,}")
+"""What looks like a key or a token."""
 
 
 def bag(words: str) -> frozenset[str]:

@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from nightschool.clock import Clock, SystemClock, iso
 from nightschool.errors import StoreError
-from nightschool.paths import Home
+from nightschool.paths import EXAMS, Home
 from nightschool.records import Receipt
 from nightschool.registry.leftovers import torn
+from nightschool.report import shelf
 from nightschool.store import db, documents, receipts, snapshot
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
@@ -55,6 +56,9 @@ def vacuum(home: Home, store: Store, *, now: bool = False, clock: Clock | None =
             report.kept.append("night folders: a night is running; run vacuum again after it")
         for receipt in receipts.unerased(store):
             _erase(home, store, receipt, report, at, now=now, free=free)
+        for begun in sorted(home.runs.glob(f"*/{EXAMS}")) if free else ():
+            _remove(begun)  # it holds answers; after a forgetting all is asked anew anyway
+    _draw_again(home, store, report)
     _stale_cache(home, store, report)
     for copy in sorted(home.root.glob(f"{home.database.stem}.*.bak")):  # of version 0.1
         _remove(copy)
@@ -116,6 +120,16 @@ def _erase(
     report.versions += done["versions"]
     report.nights += done["nights"]
     report.receipts.append(receipt.id)
+
+
+def _draw_again(home: Home, store: Store, report: Vacuum) -> None:
+    """Pages of nights may name what has changed since: they are drawn from what is there now."""
+    if count := shelf.clear(home):
+        report.files.append(f"reports of nights ({count}, drawn again)")
+    try:
+        shelf.complete(home, store)
+    except StoreError as error:  # what was forgotten is gone, also where there is no room
+        report.problem = f"Reports are missing. {error.message}"
 
 
 def _stale_cache(home: Home, store: Store, report: Vacuum) -> None:

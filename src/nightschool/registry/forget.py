@@ -27,7 +27,8 @@ from nightschool.ports import Progress
 from nightschool.records import BlockedVersion, Document, ForgottenFile, Receipt
 from nightschool.registry import pointer, tombstones, versions
 from nightschool.registry.tombstones import Tombstone
-from nightschool.store import documents, receipts, runs, state
+from nightschool.report import shelf
+from nightschool.store import documents, receipts, reports, runs, state
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
 from nightschool.store.receipts import ASKED, DELETED, EDITED
@@ -51,10 +52,12 @@ def asked(
     """
     clock = clock or SystemClock()
     own = str(home.notes)
+    ids = list(document_ids)
     with store.transaction():
+        touched = reports.naming(store, ids)
         files = [
             replace(item, removed=item.root in (own, str(home.notes.resolve())))
-            for item in receipts.describe(store, document_ids)
+            for item in receipts.describe(store, ids)
         ]
         number = _open(store, ASKED, target, config, clock)
         for item in files:
@@ -69,6 +72,7 @@ def asked(
         if item.removed:
             with contextlib.suppress(FileNotFoundError):
                 (Path(item.root) / item.path).unlink()
+    shelf.take_away(home, touched)
     settle(home, store)
     return receipt
 
@@ -89,6 +93,7 @@ def deleted(
     clock = clock or SystemClock()
     read = [item for item in gone if item.sha256 or receipts.seen(store, item.id)]
     with store.transaction():
+        touched = reports.naming(store, [item.id for item in gone])
         files = receipts.describe(store, [item.id for item in read])
         for item in gone:
             receipts.take_out(store, item.id)
@@ -101,6 +106,7 @@ def deleted(
             (item.root, item.path, _gone(item), item.document_id) for item in files
         ])  # fmt: skip
         receipt = _conclude(home, store, number, DELETED, target, files, clock)
+    shelf.take_away(home, touched)
     settle(home, store)
     return receipt
 
@@ -124,11 +130,14 @@ def edited(
     if not old:
         return None
     with store.transaction():
+        touched = reports.naming(store, [before.id])
+        reports.forget(store, [before.id])
         number = _open(store, EDITED, before.path, replace(config, grace_s=0), clock)
         rows_ = [(root_path, before.path, sha256, 0) for sha256 in sorted(old)]
         receipts.keep_away(store, number, EDITED, rows_)
         files = [ForgottenFile(root_path, before.path, sha256) for sha256 in sorted(old)]
         receipt = _conclude(home, store, number, EDITED, before.path, files, clock)
+    shelf.take_away(home, touched)
     settle(home, store)
     return receipt
 
@@ -273,6 +282,7 @@ def _again(home: Home, store: Store, gone: Sequence[Tombstone]) -> None:
     clock = SystemClock()
     with store.transaction():
         found = receipts.matching(store, [(item.root, item.path, item.sha256) for item in gone])
+        touched = reports.naming(store, set(found.values()))
         files = receipts.describe(store, set(found.values()))
         target = gone[0].path if len(gone) == 1 else f"{len(gone)} files forgotten before"
         number = _open(store, ASKED, target, Forget(), clock)
@@ -283,6 +293,7 @@ def _again(home: Home, store: Store, gone: Sequence[Tombstone]) -> None:
             for item in gone
         ])  # fmt: skip
         _conclude(home, store, number, ASKED, target, files, clock)
+    shelf.take_away(home, touched)
 
 
 def _open(store: Store, kind: str, target: str, config: Forget, clock: Clock) -> int:

@@ -79,6 +79,13 @@ OPERATIONS: tuple[Operation, ...] = (
               lambda s, v: s.rollback(), returns="The version"),
     Operation("GET", "/ns/runs", "runs", "The newest nights, with verdicts.", _runs, (_LIMIT,),
               "`runs`"),
+    Operation("GET", "/ns/report", "report", "What a night learned, left out and came to.",
+              lambda s, v: s.report(v["number"], page=v["page"] == "yes"),
+              (Field("number", "integer", "The night; without it the newest. 0 is the last one "
+                     "that ended before it began.", low=0, high=2**31 - 1),
+               Field("page", "string", "yes: the page itself, too.", default="no",
+                     choices=("yes", "no"))),
+              "All that the report says, `path` where its page lies, and `page` (or null)"),
     Operation("POST", "/ns/learn", "learn", "Start a night now.",
               lambda s, v: s.learn(**v),
               (Field("dry_run", "boolean", "Plan only, train nothing.", default=False),

@@ -207,6 +207,11 @@ class Service(Protocol):
         """One night with its score card."""
         ...
 
+    async def report(self, number: int | None, *, page: bool) -> Json:
+        """All that the report of a night (None: the newest) says, where its page lies, and the
+        page itself where it is wanted. Raises NotFound."""
+        ...
+
     async def refresh(self) -> Json:
         """Compare all folders with the index now; returns at once."""
         ...

@@ -39,6 +39,7 @@ ROUTED: dict[str, tuple[str, ...]] = {
     "pairs list": ("pairs",),
     "pairs reject": ("pairs_decide",),
     "pairs review": ("pairs", "pairs_decide", "pairs_edit"),
+    "report": ("report",),
     "rollback": ("rollback",),
     "runs": ("runs", "run"),
     "search": ("search",),
@@ -56,6 +57,7 @@ ROUTED: dict[str, tuple[str, ...]] = {
 EXCUSED: dict[str, str] = {
     "config edit": "opens an editor on the terminal; set and unset do the same by pieces",
     "demo": "makes a home of its own and ends it again: nothing of it concerns a service that runs",
+    "eval stream": "hours of nights in homes of its own: nothing of it concerns the service",
     "import": "replaces the whole home, for which the service must not run",
     "mcp": "is itself a server, on stdin and stdout; over HTTP it is /mcp",
     "mcp add": "names a program that is then started: who has the token must not run any program",

@@ -178,9 +178,54 @@ def m006_judgements(db: Database) -> None:
     )
 
 
+def m007_reports(db: Database) -> None:
+    """What a night's report needs beside the night's own row: figures, and which files by id.
+
+    Names and texts are joined from the files while those are there. What was dropped of a file
+    holds its words, and so does what versions answered: both die with the content they come from
+    (`sample_file` are the files whose passages an answer may rest on).
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE dropped (
+            document_id INTEGER NOT NULL REFERENCES document(id) ON DELETE CASCADE,
+            reason TEXT NOT NULL, pairs INTEGER NOT NULL, facts INTEGER NOT NULL,
+            examples TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (document_id, reason)
+        );;
+        CREATE TRIGGER dropped_dies AFTER UPDATE OF sha256 ON document
+            WHEN old.sha256<>new.sha256 BEGIN DELETE FROM dropped WHERE document_id=new.id;
+        END;;
+        CREATE TABLE report (run_id INTEGER PRIMARY KEY, at TEXT NOT NULL, body TEXT NOT NULL);;
+        CREATE TABLE report_file (
+            run_id INTEGER NOT NULL REFERENCES report(run_id) ON DELETE CASCADE,
+            document_id INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
+            PRIMARY KEY (run_id, document_id, reason)
+        );;
+        CREATE INDEX report_file_document ON report_file(document_id);;
+        CREATE TABLE sample (
+            id INTEGER PRIMARY KEY,
+            run_id INTEGER NOT NULL REFERENCES report(run_id) ON DELETE CASCADE,
+            pair_id INTEGER NOT NULL REFERENCES pair(id) ON DELETE CASCADE,
+            probe TEXT NOT NULL, said_before TEXT NOT NULL, said_after TEXT NOT NULL,
+            right_before INTEGER NOT NULL, right_after INTEGER NOT NULL,
+            UNIQUE (run_id, probe, pair_id)
+        );;
+        CREATE INDEX sample_pair ON sample(pair_id);;
+        CREATE TABLE sample_file (
+            document_id INTEGER NOT NULL,
+            sample_id INTEGER NOT NULL REFERENCES sample(id) ON DELETE CASCADE,
+            PRIMARY KEY (document_id, sample_id)
+        );;
+        CREATE INDEX sample_file_sample ON sample_file(sample_id)
+        """,
+    )
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     m001_first_schema,
     m002_forgetting,
     m003_sources,
     m006_judgements,
+    m007_reports,
 )

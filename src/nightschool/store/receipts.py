@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from nightschool.records import BlockedVersion, FileStatus, ForgottenFile, Receipt
-from nightschool.store import documents, state
+from nightschool.store import documents, reports, state
 from nightschool.store.db import Store
 
 RELEARN = "relearn"
@@ -70,8 +70,10 @@ def contents(store: Store, document_id: int) -> set[str]:
 
 
 def take_out(store: Store, document_id: int, *, reason: str = "") -> None:
-    """Remove passages, full text, vectors and pairs; with `reason`, the file stays as skipped."""
+    """Remove passages, full text, vectors, pairs, and what nights noted of it in words; with
+    `reason`, the file stays as skipped."""
     with store.transaction() as db:
+        reports.forget(store, [document_id])
         db.execute(
             "DELETE FROM pair WHERE id IN (SELECT pc.pair_id FROM pair_chunk pc "
             "JOIN chunk c ON c.id=pc.chunk_id WHERE c.document_id=?)",

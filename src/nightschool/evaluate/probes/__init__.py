@@ -1,7 +1,8 @@
 """One probe a file: `run(subject, material, tick) -> dict` of `gate.Sheet` fields.
 
-A new probe is a new file and a line in `PROBES`. Binary probes return `{"right": {name: [...]}}`;
-the sheet is the union of all. `FAST` are those that the scale sweep repeats.
+A new probe is a new file and a line in `PROBES`. Binary probes return `{"right": {name: [...]}}`,
+and those of the user's own questions what was `said`, too; the sheet is the union of all. `FAST`
+are those that the scale sweep repeats.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def examine(
     """Put the named probes to `subject` and collect its sheet. What is in `marks` is not asked
     again, and what is asked goes there."""
     right: dict[str, list[bool]] = {}
+    said: dict[str, list[str]] = {}
     rest: dict[str, Any] = {}
     for name in names:
         known = None if marks is None else marks.get(name)
@@ -49,9 +51,10 @@ def examine(
         if known is None and marks is not None and len(material.reference) == noted:
             marks.put(name, dict(found))
         right |= found.pop("right", {})
+        said |= found.pop("said", {})
         rest |= found
     rest.setdefault("general", [])
-    return Sheet(name=subject.name, right=right, **rest)
+    return Sheet(name=subject.name, right=right, said=said, **rest)
 
 
 def probe(name: str) -> Probe:
@@ -82,10 +85,15 @@ def marked(
     label: str,
     judge: Callable[[str, Question], bool],
     max_tokens: int = 24,
+    heard: list[str] | None = None,
 ) -> list[bool]:
-    """Ask each question greedily and mark it with `judge(prediction, question)`."""
+    """Ask each question greedily and mark it with `judge(prediction, question)`; what was said is
+    added to `heard`."""
     marks = []
     for number, question in enumerate(questions):
         tick(label, number, len(questions))
-        marks.append(judge(subject.generate(question.messages, max_tokens=max_tokens), question))
+        said = subject.generate(question.messages, max_tokens=max_tokens)
+        marks.append(judge(said, question))
+        if heard is not None:
+            heard.append(said)
     return marks

@@ -10,6 +10,10 @@ from nightschool.evaluate.text import exact
 
 
 def run(subject: Subject, material: Material, tick: Tick) -> dict[str, Any]:
-    """`right["recall"]`: exact match in SQuAD's normal form."""
-    marks = marked(subject, material.recall, tick, "recall", lambda said, q: exact(said, q.answers))
-    return {"right": {"recall": marks}}
+    """`right["recall"]`: exact match in SQuAD's normal form. `said`: the answers themselves."""
+    heard: list[str] = []
+    marks = marked(
+        subject, material.recall, tick, "recall", lambda said, q: exact(said, q.answers),
+        heard=heard,
+    )  # fmt: skip
+    return {"right": {"recall": marks}, "said": {"recall": heard}}
