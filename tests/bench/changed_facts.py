@@ -35,7 +35,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 from gate_smoke import learn  # noqa: E402
-from stream import FIELDS, Fact, Stream, held_out  # noqa: E402
+from people import FIELDS, Fact, Stream, held_out  # noqa: E402
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, config  # noqa: E402

@@ -102,12 +102,64 @@ def through_openai(tally: Tally, door: Service, questions: tuple[str, ...]) -> N
             "embeddings",
             lambda: len(client.embeddings.create(model="nightschool", input=["a", "b"]).data) == 2,
         )
+        options_and_errors(tally, client, said)
     with openai.OpenAI(base_url=f"{door.url}/v1", api_key="x", max_retries=0) as client:
         try:
             client.models.list()
             tally.attempt("401", lambda: False)
         except openai.AuthenticationError:
             tally.attempt("401", lambda: True)
+
+
+def options_and_errors(tally: Tally, client: openai.OpenAI, said: Any) -> None:
+    """Seed, stop, JSON, usage of a stream, and requests that are refused."""
+    create: Any = client.chat.completions.create
+
+    def text(model: str = "nightschool-raw", **options: Any) -> str:
+        done = create(model=model, messages=said, **options).choices[0]
+        return done.message.content or ""
+
+    def seeded() -> bool:
+        drawn = {"max_tokens": 12, "temperature": 0.9}
+        return text(seed=7, **drawn) == text(seed=7, **drawn)
+
+    def stopped() -> bool:
+        whole = text("nightschool")
+        word = whole[len(whole) // 2 :][:5]
+        return bool(word) and word not in text("nightschool", stop=[word])
+
+    def formed() -> bool:
+        form = {"type": "json_object"}
+        done = create(model="nightschool-raw", messages=said, response_format=form, max_tokens=200)
+        whole = done.choices[0].finish_reason == "stop"
+        return not whole or isinstance(json.loads(done.choices[0].message.content), dict)
+
+    def counted() -> bool:
+        told = {"stream": True, "stream_options": {"include_usage": True}}
+        *_, last = create(model="nightschool", messages=said, **told)
+        return bool(last.usage.total_tokens > 0)
+
+    tally.attempt("seed", seeded)
+    tally.attempt("stop", stopped)
+    tally.attempt("json object", formed)
+    tally.attempt("usage of a stream", counted)
+    long = [{"role": "user", "content": "One word after another. " * 5000}]
+    for name, status, model, messages in (
+        ("unknown model", 404, "nobody", said),
+        ("no messages", 400, "nightschool", []),
+        ("a message of no role", 400, "nightschool", [{"content": "x"}]),
+        ("oversized", 400, "nightschool-raw", long),
+    ):
+
+        def refused(status: int = status, model: str = model, messages: Any = messages) -> bool:
+            try:
+                create(model=model, messages=messages)
+            except openai.APIStatusError as error:
+                body: Any = error.body
+                return error.status_code == status and {"message", "type", "code"} <= set(body)
+            return False
+
+        tally.attempt(name, refused)
 
 
 def through_ollama(tally: Tally, door: Service, questions: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 from gate_smoke import learn  # noqa: E402
-from stream import Stream  # noqa: E402
+from people import Stream  # noqa: E402
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, regime  # noqa: E402

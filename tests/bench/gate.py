@@ -1,6 +1,6 @@
 """Bench the gate itself: noise floor, false promotions, power, and how many probes it takes.
 
-    make bench NAME=gate [ARGS="--quick"]
+    make bench NAME=gate [ARGS="--quick"] [ARGS="--parts candidates --state DIR"]
 
 1. A/A: the shipped base is examined twice, with other batch sizes and threads; what differs is
    noise, not learning. 2. The gate's own `judge` on simulated nights, at the share of discordant
@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+from sabotage import KINDS, candidates  # noqa: E402
 
 from bench_report import Report, arguments  # noqa: E402
 from nightschool import Nightschool, config, examples  # noqa: E402
@@ -34,6 +36,7 @@ from nightschool.records import Verdict  # noqa: E402
 from nightschool.store import db  # noqa: E402
 from nightschool.syllabus import syllabus  # noqa: E402
 
+PARTS = ("simulation", "noise", "candidates")
 ITEMS = {"served": 100, "recall": 113, "reading": 400, "abstain": 150}
 BASE = {"served": 0.70, "recall": 0.0, "reading": 0.42, "abstain": 0.87}
 DISCORDANT = {"served": 0.015, "recall": 0.0, "reading": 0.035, "abstain": 0.035}
@@ -156,21 +159,42 @@ def repeated(generator: np.random.Generator, psi: float, spend: bool, tries: int
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--discordant", type=float, help="one share for every probe")
-    parser.add_argument("--no-exams", action="store_true", help="leave the A/A exams out")
+    parser.add_argument("--no-exams", action="store_true", help="the simulation alone")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--seeds", type=int, default=5, help="candidates of each kind")
+    parser.add_argument("--placebos", type=int, default=20)
+    parser.add_argument("--passes", type=int, default=12, help="of a candidate over its facts")
+    parser.add_argument("--state", type=Path, help="keep and reuse trained candidates")
     options = parser.parse_args()
     report = Report(options.quick)
-    if not options.no_exams:
-        with tempfile.TemporaryDirectory() as folder:
+    if options.no_exams:
+        options.parts = ["simulation"]
+    if options.quick:
+        options.kinds, options.seeds, options.placebos, options.passes = (
+            ["over_trained", "canary"], 1, 0, 4)  # fmt: skip
+    if "simulation" in options.parts:
+        simulated(report, options.discordant)
+    with tempfile.TemporaryDirectory() as folder:
+        if "noise" in options.parts:
             noise_floor(report, Path(folder))
+        if "candidates" in options.parts:
+            candidates(report, options.state or Path(folder) / "candidates", tuple(options.kinds),
+                       options.seeds, options.placebos, options.passes)  # fmt: skip
+    report.finish()
+
+
+def simulated(report: Report, discordant: float | None) -> None:
+    """False promotions, power and repeated tries, at the measured discordance."""
     psi = dict(DISCORDANT)
-    if options.discordant:
-        psi = dict.fromkeys(psi, options.discordant)
-    nights = 300 if options.quick else 2000
+    if discordant:
+        psi = dict.fromkeys(psi, discordant)
+    nights = 300 if report.quick else 2000
     for title, known, recall in (
         ("first", 0.0, 0.0),
         ("later", LATER["known"], LATER["discordant"]),
     ):
-        BASE["recall"], psi["recall"] = known, options.discordant or recall
+        BASE["recall"], psi["recall"] = known, discordant or recall
         report.at_most(f"{title} night: equal candidates promoted",
                        promoted(report, nights, psi), 0.025, nights)  # fmt: skip
         few = nights // 8
@@ -190,7 +214,7 @@ def main() -> None:
     report.exactly("held nights say what they could not see", said(psi), 1, 100)
     for share in (0.05, 0.10, 0.15, 0.20):
         report.say(f"discordant {share:.2f}: {power.needed(share, 0.05, 0.025)} probes for .90")
-    weeks = 400 if options.quick else 4000
+    weeks = 400 if report.quick else 4000
     for spend in (False, True):
         generator = np.random.default_rng(11)
         shown = sum(repeated(generator, 0.15, spend) for _ in range(weeks)) / weeks
@@ -199,7 +223,6 @@ def main() -> None:
             report.at_most(f"7 tries, {name}: false gain shown", shown, POLICY.alpha, weeks)
         else:
             report.say(f"7 tries, {name}: a false gain in {100 * shown:.1f} % of the weeks")
-    report.finish()
 
 
 if __name__ == "__main__":

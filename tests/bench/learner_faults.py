@@ -5,7 +5,8 @@
 A real service on a disk of its own (a small tmpfs where one can be mounted), a client that asks all
 the time, and real faults in the real learner:
 
-    killed   SIGKILL to its process group at a random moment of the night
+    killed   SIGKILL to its process group: while it starts, in the middle of practice, and in its
+             exams, at a random moment of each, three times in a row
     memory   a limit on its address space (prlimit) at a random moment of practice, just above what
              it holds, so that the next allocation fails
     nan      the night is paused, one number of its checkpoint is spoilt, and it goes on: the loss
@@ -14,7 +15,8 @@ the time, and real faults in the real learner:
 
 After each: the night's row says how it ended, the same questions get the same answers from the same
 version as before, nobody was told anything but an answer or "try again", and the next night reaches
-a verdict (with --quick only after the last fault). One JSON line last.
+a verdict (after the last of the kills; with --quick only after the last fault). The full profile
+takes a quarter of an hour on two free cores. One JSON line last.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ CONCLUDED = ("promoted", "held", "rejected")
 ROOM = 2 << 20
 """Bytes that a learner may still take when memory runs out."""
 NIGHT_S = 1800.0
+MOMENTS = ("start", "practice", "exams")
+EXAMS = ("general text", "screening", "recall", "served answers", "reading", "abstention")
 TRIES = 5
 PAUSE_S = 2.0
 """Between two questions of the client: the learner goes last, and would get no turn otherwise."""
@@ -67,6 +71,7 @@ class Bench:
     disk: Path
     rng: random.Random
     report: Report
+    kills: int = 0
 
     def answers(self) -> list[tuple[str, int]]:
         found = [self.door.post("/ns/ask", {"question": question}) for question in questions()]
@@ -111,6 +116,13 @@ class Bench:
         until(there, NIGHT_S, "practice has begun", 0.1)
         return int(self.door.children()["learner"]["pid"])
 
+    def examining(self) -> bool:
+        """Whether practice is over and questions are asked."""
+        night = self.night()
+        if night["state"] != "running":
+            raise AssertionError(f"the night is over before its exams: {night['last']}")
+        return (night["progress"] or {}).get("stage") in EXAMS
+
     def over(self) -> dict[str, Any]:
         """Wait for the end of the night; how the service saw it."""
         until(lambda: self.night()["state"] != "running", NIGHT_S, "the night has ended", 0.2)
@@ -127,17 +139,28 @@ def questions() -> list[str]:
 
 
 def killed(bench: Bench) -> str:
-    """SIGKILL at a random moment: the night stays open, to be gone on with."""
-    bench.door.post("/ns/learn", BUDGET)  # it may be killed while it starts, too
-    children = bench.door.children
-    pid = until(lambda: children()["learner"]["pid"], 120, "the learner runs", 0.02)
-    longest = bench.rng.choice((5.0, 30.0, 90.0))
-    with contextlib.suppress(AssertionError):
-        until(lambda: bench.night()["state"] != "running", bench.rng.uniform(0.0, longest), "")
+    """SIGKILL in the next of `MOMENTS`: the night stays open, to be gone on with."""
+    moment = MOMENTS[bench.kills % len(MOMENTS)]
+    bench.kills += 1
+    if moment == "start":
+        bench.door.post("/ns/learn", BUDGET)
+        children = bench.door.children
+        pid = until(lambda: children()["learner"]["pid"], 120, "the learner runs", 0.02)
+        with contextlib.suppress(AssertionError):
+            until(lambda: bench.night()["state"] != "running", bench.rng.uniform(0.0, 8.0), "")
+    else:
+        bench.start()
+        if moment == "practice":
+            pid = bench.practising(bench.rng.randrange(3, 40))
+        else:
+            until(bench.examining, NIGHT_S, "the exams have begun", 0.1)
+            pid = int(bench.door.children()["learner"]["pid"])
+            with contextlib.suppress(AssertionError):
+                until(lambda: bench.night()["state"] != "running", bench.rng.uniform(0, 20), "")
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     said = bench.over()
-    return f"{said['outcome']}: {said['message']}"
+    return f"in its {moment}: {said['outcome']}: {said['message']}"
 
 
 def memory(bench: Bench) -> str:
@@ -263,7 +286,7 @@ def small_disk(folder: Path, report: Report) -> Iterator[bool]:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=len(MOMENTS))
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     options = parser.parse_args()
     report = Report(options.quick)
@@ -282,8 +305,8 @@ def main() -> None:
                     continue
                 for _ in range(kills if name == "killed" else 1):
                     suffer(bench, name)
-                    if not options.quick or name == options.only[-1]:
-                        recover(bench, name)
+                if not options.quick or name == options.only[-1]:
+                    recover(bench, name)
     report.finish()
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from stream import invent  # noqa: E402
+from people import invent  # noqa: E402
 
 import rivals  # noqa: E402
 from bench_report import Report, arguments  # noqa: E402

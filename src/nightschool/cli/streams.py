@@ -50,13 +50,17 @@ def stream(
     """
     if minutes <= 0:
         raise UsageError("A night of no minutes teaches nothing.", "Give --minutes above 0.")
+    wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
+    unknown = ", ".join(sorted(set(wanted) - set(ARMS.split(","))))
+    if unknown or not wanted:
+        raise UsageError(f"There is no arm {unknown!r}.", f"Arms are {ARMS}.")
     with school(context) as door, Bar() as bar:
         name = f"stream-{nights}x{facts}-seed{seed}"
         place = (state or door.home.root / "eval" / name).resolve()
         params: dict[str, Any] = {
             "nights": nights, "facts": facts, "seed": seed, "seconds": 60 * minutes,
             "passes": passes, "changed": changed, "contradicted": contradicted, "deleted": deleted,
-            "arms": [arm.strip() for arm in arms.split(",") if arm.strip()], "state": str(place),
+            "arms": wanted, "state": str(place),
         }  # fmt: skip
         found = measured(door, STREAM, "stream", params, bar)
     checks = checks_of(found)
