@@ -224,6 +224,19 @@ def test_what_was_learnt_by_heart_counts_only_when_the_files_say_it_too(
     assert answer.citations[0].quote in NOTES["heating.md"]
 
 
+def test_what_was_learnt_of_another_thing_is_not_taken_for_an_answer(runtime: Runtime) -> None:
+    question = "What does error E23 mean?"
+    others = [hit for hit in runtime.searcher.search(question, 8) if "E23" not in hit.text]
+    figures = {number for hit in others for number in re.findall(r"\b[\d.:]*\d", hit.text)}
+    learnt = sorted(figures - set(re.findall(r"[\d.:]*\d", NOTES["heating.md"])))
+    assert len(learnt) >= 3
+    for known in learnt:
+        answering = Answering(Scholar(known, 0.99), runtime.searcher, runtime.reader, Abilities())
+        answer = answering.answer(question, Served("s", 1, True))
+        assert RECALLED not in answer.note, known
+        assert answer.citations[0].quote in NOTES["heating.md"]
+
+
 def test_raw_mode_is_the_model_alone_and_says_so(runtime: Runtime) -> None:
     pieces: list[str] = []
     answer = runtime.ask("What is the hull number of Petrel?", mode="raw", on_delta=pieces.append)
