@@ -38,7 +38,8 @@ def newest(store: Store) -> int:
     idle = reports.get(store, reports.NO_RUN)
     if last is None and idle is None:
         raise NotFound("There was no night yet.", "Hold one: nightschool learn")
-    if last is None or (idle is not None and idle[0] > (last.ended_at or last.started_at)):
+    # Times are whole seconds. No night begins and ends in one, so at a tie the idle one came after.
+    if last is None or (idle is not None and idle[0] >= (last.ended_at or last.started_at)):
         return reports.NO_RUN
     return last.id
 
