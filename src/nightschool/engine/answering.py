@@ -238,7 +238,7 @@ class Answering:
         if support is None:
             return None
         if not agree(known, best.text) and (
-            not _covers(question, hits[support.passage].text, hits[best.hit].text)
+            not _covers(question, hits[support.passage], hits[best.hit])
             or self._writer.sureness(chat, known) < RECALL_SURE
         ):
             return None
@@ -306,13 +306,15 @@ def _echoes(text: str, question: str) -> bool:
     return stems(text) <= stems(question)
 
 
-def _covers(question: str, passage: str, other: str) -> bool:
-    """Whether a passage has all that `other` has of the question's words.
+def _covers(question: str, hit: Hit, other: Hit) -> bool:
+    """Whether a passage is of the other's document, or has all that it has of the question's words.
 
     The room of another project stands in another project's note: found there, what is known by
     heart was mixed up, however sure of it the model is.
     """
-    return stems(question) & stems(other) <= stems(passage)
+    if hit.document_id == other.document_id:
+        return True
+    return stems(question) & stems(other.text) <= stems(hit.text)
 
 
 def _unsure(question: str, hits: Sequence[Hit], evidence: Sequence[Evidence]) -> Draft:
