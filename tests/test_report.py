@@ -201,7 +201,11 @@ def test_a_report_that_cannot_be_written_changes_nothing_of_the_night(
     place: Made, caplog: pytest.LogCaptureFixture
 ) -> None:
     diary, _, _ = place.begin(seed=7)
-    shelf.place(place.home, diary.run_id).mkdir(parents=True)  # a folder lies in its place
+    folder = shelf.place(place.home, diary.run_id).parent
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file lies where the night's folder would be", "utf-8")
     done = cycle.Night(Outcome.HELD, "held", diary.run_id)
     found = cycle._guarded(
         place.home, place.store, diary.run_id, SystemClock(), lambda: done, diary

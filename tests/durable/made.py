@@ -24,6 +24,7 @@ from nightschool.records import (
     Split,
 )
 from nightschool.registry import forget, moving, pointer, versions
+from nightschool.report import shelf
 from nightschool.store import documents, driver, health, pairs, runs, snapshot
 from nightschool.store import versions as rows
 from nightschool.store.db import Store, open_store
@@ -155,9 +156,11 @@ def candidate(home: Home, run: int, text: str) -> Path:
 
 
 def night(home: Home, store: Store, names: list[str], text: str) -> int:
-    """A whole night: run, version, pointer."""
+    """A whole night: run, version, pointer, and its page."""
     run = run_of(store, names)
-    return conclude(home, store, run, candidate(home, run, text))
+    number = conclude(home, store, run, candidate(home, run, text))
+    shelf.look(home, store, run)
+    return number
 
 
 def conclude(home: Home, store: Store, run: int, folder: Path) -> int:
@@ -216,11 +219,24 @@ def recover(home: Home) -> Store:
     return store
 
 
+def _told(home: Home, store: Store) -> str:
+    """A page of a night that names a file which was forgotten, in words."""
+    gone = {row["path"] for row in store.rows("SELECT path FROM forgotten")} - {""}
+    for page in sorted(home.runs.glob(f"*/{shelf.PAGE}")):
+        text = page.read_text("utf-8")
+        for path in gone:
+            if path in text:
+                return f"the page of night {page.parent.name} names {path}, which was forgotten"
+    return ""
+
+
 def broken(home: Home, store: Store, *, embedded: bool = False) -> str:
     """The first thing that is wrong with a home, in words; empty when all holds."""
     with store.lock:
         if why := snapshot.unsound(store.db.conn):
             return f"database: {why}"
+    if why := _told(home, store):
+        return why
     if why := health.full_text(store):
         return f"full text: {why}"
     if bad := health.bad_vectors(store):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from nightschool.paths import EXAMS, Home
 from nightschool.records import Receipt
 from nightschool.registry.leftovers import torn
 from nightschool.report import shelf
-from nightschool.store import db, documents, receipts, snapshot
+from nightschool.store import atomic, db, documents, receipts, snapshot
 from nightschool.store import versions as rows
 from nightschool.store.db import Store
 
@@ -57,18 +56,18 @@ def vacuum(home: Home, store: Store, *, now: bool = False, clock: Clock | None =
         for receipt in receipts.unerased(store):
             _erase(home, store, receipt, report, at, now=now, free=free)
         for begun in sorted(home.runs.glob(f"*/{EXAMS}")) if free else ():
-            _remove(begun)  # it holds answers; after a forgetting all is asked anew anyway
+            atomic.remove(begun)  # it holds answers; after a forgetting all is asked anew anyway
     _draw_again(home, store, report)
     _stale_cache(home, store, report)
     for copy in sorted(home.root.glob(f"{home.database.stem}.*.bak")):  # of version 0.1
-        _remove(copy)
+        atomic.remove(copy)
         report.files.append(copy.name)
     if home.quarantine.exists():
-        _remove(home.quarantine)
+        atomic.remove(home.quarantine)
         report.files.append(f"{home.quarantine.name} (what repairs had moved aside)")
     for left in torn(home):  # copies that a kill left, of the database too
         if not left.name.startswith(f".export.{os.getpid()}."):
-            _remove(left)
+            atomic.remove(left)
             report.files.append(left.relative_to(home.root).as_posix())
     for log in sorted(home.logs.glob("*.log*")):
         _empty(log)
@@ -108,13 +107,13 @@ def _erase(
         if row.number not in named and row.run_id not in nights:
             continue
         if row.status == "blocked" and row.directory:
-            _remove(home.root / row.directory)
+            atomic.remove(home.root / row.directory)
             rows.clear_directory(store, row.number)
             done["versions"].append(row.number)
     for number in nights:
         folder = home.runs / str(number)
         if folder.exists():
-            _remove(folder)
+            atomic.remove(folder)
             done["nights"].append(number)
     receipts.erased(store, receipt.id, at, done)
     report.versions += done["versions"]
@@ -141,7 +140,7 @@ def _stale_cache(home: Home, store: Store, report: Vacuum) -> None:
                 continue
         for part in (sidecar, sidecar.with_suffix(".faiss")):
             if part.exists():
-                _remove(part)
+                atomic.remove(part)
                 report.files.append(f"{home.index.name}/{part.name}")
 
 
@@ -157,7 +156,7 @@ def _renew_backups(home: Home, store: Store, report: Vacuum, at: str) -> None:
         made = 0  # what was forgotten goes, also where there is no room for a new backup
         report.problem = f"There is no backup any more. {error.message}"
     for item in snapshot.listed(home.backups)[made:]:
-        _remove(item.path)
+        atomic.remove(item.path)
     report.files.append(f"{home.backups.name} ({len(old)} old, {made} new)")
 
 
@@ -174,19 +173,6 @@ def _no_night(home: Home) -> Any:
         yield True
     finally:
         lock.release()
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be removed: {error.strerror or error}.",
-            "Close what uses it, then run `nightschool vacuum` again.",
-        ) from error
 
 
 def _empty(log: Path) -> None:

@@ -68,6 +68,7 @@ def asked(
             for item in files
         ])  # fmt: skip
         receipt = _conclude(home, store, number, ASKED, target, files, clock)
+        shelf.take_away(home, touched)
     for item in files:
         if item.removed:
             with contextlib.suppress(FileNotFoundError):
@@ -106,6 +107,7 @@ def deleted(
             (item.root, item.path, _gone(item), item.document_id) for item in files
         ])  # fmt: skip
         receipt = _conclude(home, store, number, DELETED, target, files, clock)
+        shelf.take_away(home, touched)
     shelf.take_away(home, touched)
     settle(home, store)
     return receipt
@@ -137,6 +139,7 @@ def edited(
         receipts.keep_away(store, number, EDITED, rows_)
         files = [ForgottenFile(root_path, before.path, sha256) for sha256 in sorted(old)]
         receipt = _conclude(home, store, number, EDITED, before.path, files, clock)
+        shelf.take_away(home, touched)
     shelf.take_away(home, touched)
     settle(home, store)
     return receipt
@@ -293,6 +296,7 @@ def _again(home: Home, store: Store, gone: Sequence[Tombstone]) -> None:
             for item in gone
         ])  # fmt: skip
         _conclude(home, store, number, ASKED, target, files, clock)
+        shelf.take_away(home, touched)
     shelf.take_away(home, touched)
 
 

@@ -80,22 +80,20 @@ def write(home: Home, view: Mapping[str, Any]) -> Path:
 
 
 def take_away(home: Home, run_ids: Iterable[int]) -> None:
-    """Pages that may name what was forgotten; they are made again without it when asked for."""
+    """Pages that may name what was forgotten; they are made again without it when asked for.
+
+    Called before a forgetting is committed, for a kill in between must leave none, and after it,
+    for somebody may have asked for one meanwhile. Raises StoreError when one stays.
+    """
     for run_id in run_ids:
-        place(home, run_id).unlink(missing_ok=True)
+        atomic.remove(place(home, run_id))
 
 
 def clear(home: Home) -> int:
     """Take every page away; how many there were. Raises StoreError when one stays."""
     found = sorted(home.runs.glob(f"*/{PAGE}"))
     for path in found:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"{path} cannot be removed: {error.strerror or error}.",
-                "Close what uses it, then run `nightschool vacuum` again.",
-            ) from error
+        atomic.remove(path)
     return len(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}.",
             "Check free space and permissions, then try again.",
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Take a file or a folder away, if it is there. Raises StoreError when it stays."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be removed: {error.strerror or error}.",
+            "Close what uses it, check its permissions, and try again.",
         ) from error
 
 
