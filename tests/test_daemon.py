@@ -68,6 +68,16 @@ def test_the_daemon_maps_no_tensor_library_even_after_answering(
     assert running.status()["memory_bytes"] < 100_000_000
 
 
+def test_the_first_look_at_a_model_leaves_the_daemon_as_small_as_it_was(
+    running: Service,
+) -> None:
+    assert running.process is not None
+    before = psutil.Process(running.process.pid).memory_info().rss
+    running.status()  # names the model by its hash, and so reads all of it
+    running.get("/ns/models")
+    assert running.status()["memory_bytes"] - before < 6_000_000
+
+
 # -- one a home --------------------------------------------------------------------------------
 
 

@@ -64,8 +64,12 @@ _FILE_TYPES = {
     38: "MXFP4",
 }
 
-LARGE, PIECE = 128 * 10**6, 1 << 22
-"""From this size on (bytes) hashing takes long enough to be told of; what is read at once."""
+LARGE, PIECE = 128 * 10**6, 1 << 18
+"""From this size on (bytes) hashing takes long enough to be told of; what is read at once.
+
+The service hashes too. After a buffer of megabytes was freed glibc keeps blocks of that size on its
+heap for good (`M_MMAP_THRESHOLD` moves in mallopt(3)): pieces of 4 MB cost it 17 to 30 MB.
+"""
 LEARN_EXTRA = 350 * 1024**2
 """Bytes of a learner beside model and step: torch, transformers, llama.cpp, encoders."""
 STEP_TOKENS = 1536
@@ -374,14 +378,16 @@ def _hash(path: Path, progress: Progress = silent) -> str:
     return found.hexdigest()
 
 
-def _pieces(path: Path, stage: str, progress: Progress) -> Iterator[bytes]:
-    """The bytes of a file; of one above `LARGE` it is told how many megabytes are read."""
-    with path.open("rb") as file:
-        size, done = os.fstat(file.fileno()).st_size, 0
-        while piece := file.read(PIECE):
-            yield piece
-            done += len(piece)
-            if size >= LARGE:
+def _pieces(path: Path, stage: str, progress: Progress) -> Iterator[memoryview]:
+    """The bytes of a file, each piece valid until the next; of a `LARGE` one it is told how far."""
+    buffer, done, told = memoryview(bytearray(PIECE)), 0, 0
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        while count := file.readinto(buffer):
+            yield buffer[:count]
+            done += count
+            if size >= LARGE and (done // 10**7 > told or done == size):
+                told = done // 10**7
                 progress(stage, done // 10**6, size // 10**6)
 
 
