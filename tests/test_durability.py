@@ -157,6 +157,10 @@ def test_a_damaged_version_is_said_and_the_last_good_one_served(place: Place) ->
         ("UPDATE vector SET data=zeroblob(16) WHERE chunk_id=1", "vectors"),
         ("INSERT INTO pair_chunk VALUES(1, 999)", "database"),
         ("UPDATE sqlite_master SET type='taBle' WHERE name='pair'", "database"),
+        ("UPDATE sqlite_master SET sql=replace(sql, 'phrasing', 'phrasinc')", "database"),
+        ("UPDATE sqlite_master SET sql=replace(sql, 'TABLE version', 'TAB version')", "database"),
+        ("UPDATE sqlite_master SET sql=replace(sql, 'new.title', 'old.title')", "database"),
+        ("DROP INDEX document_sha", "database"),
     ],
 )
 def test_what_sqlite_passes_over_is_named_and_mended(place: Place, wound: str, name: str) -> None:
@@ -270,6 +274,13 @@ def test_lost_power_leaves_what_was_acknowledged(tmp_path: Path) -> None:
     assert wrong == []
     _, noticed = power.sweep("promote", tmp_path / "broken", 24, seed=1, defect="no-fsync")
     assert noticed
+
+
+@needs_strace
+def test_lost_power_brings_no_page_back_that_names_a_forgotten_file(tmp_path: Path) -> None:
+    tried, wrong = power.sweep("forget", tmp_path, 24, seed=1)
+    assert tried >= 24
+    assert wrong == []
 
 
 @needs_strace

@@ -36,12 +36,18 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Take a file or a folder away, if it is there. Raises StoreError when it stays."""
+    """Take a file or a folder away for good, if it is there. Raises StoreError when it stays.
+
+    Without the fsync of the folder above, what was forgotten could be back after a power cut.
+    """
     try:
-        if path.is_dir():
+        if not os.path.lexists(path):
+            return
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        sync_directory(path.parent)
     except OSError as error:
         raise StoreError(
             f"{path} cannot be removed: {error.strerror or error}.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
-def _import_sqlite_utils() -> Any:
+def import_sqlite_utils() -> Any:
     blocked = [name for name in ("numpy", "pandas") if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -149,7 +149,7 @@ def open_store(path: Path, *, durable: bool = True, anew: bool = False) -> Store
 
     Raises StoreError when the file is damaged, locked, or written by a newer Nightschool.
     """
-    sqlite_utils = _import_sqlite_utils()
+    sqlite_utils = import_sqlite_utils()
     with translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = driver.connect(path, timeout=15.0, check_same_thread=False)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightschool.store import documents, driver, snapshot, state
+from nightschool.store import documents, driver, schema, snapshot, state
 from nightschool.store.db import Store
 from nightschool.store.snapshot import Backup
 
@@ -97,7 +97,7 @@ def _damage(connection: sqlite3.Connection) -> str:
         return f"its table {missing[0]} is missing"
     if names and not connection.execute("PRAGMA user_version").fetchone()[0]:
         return "its version is missing"
-    return snapshot.unsound(connection)
+    return schema.odd(connection) or snapshot.unsound(connection)
 
 
 DERIVED = ("vector", "pair_chunk", "answer_document", "feedback")
@@ -105,12 +105,13 @@ DERIVED = ("vector", "pair_chunk", "answer_document", "feedback")
 
 
 def mend_derived(database: Path) -> str:
-    """Make indexes and full text again and drop dangling derived rows, where that is all.
+    """Make list of tables, indexes and full text again, drop dangling rows, where that is all.
 
     What was done, in words; empty when the file is still damaged (then it may have been changed
     only in what is derived).
     """
     try:
+        schema.mend(database)
         with contextlib.closing(driver.connect(database)) as connection:
             connection.execute("PRAGMA foreign_keys=OFF")
             connection.execute("BEGIN IMMEDIATE")
@@ -119,13 +120,13 @@ def mend_derived(database: Path) -> str:
             for table, rowid, _, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
                 if table in DERIVED and rowid is not None:
                     connection.execute(f"DELETE FROM {table} WHERE rowid=?", (rowid,))
-            if snapshot.unsound(connection):
+            if schema.odd(connection) or snapshot.unsound(connection):
                 connection.rollback()
                 return ""
             connection.commit()
     except driver.database_errors():
         return ""
-    return "Its indexes and full text were made again; nothing was lost."
+    return "Its list of tables, indexes and full text were made again; nothing was lost."
 
 
 def full_text(store: Store) -> str:
@@ -211,10 +212,10 @@ def _read_again(store: Store, table: str, key: int) -> None:
     Also the file that a passage had in the backup, should it be the damaged column itself.
     """
     column = "id" if table == "document" else "document_id"
-    for schema in ("main", "old"):
+    for attached in ("main", "old"):
         store.db.execute(
             "UPDATE main.document SET size=-1, sha256='', paired_sha='' WHERE id IN "
-            f"(SELECT {column} FROM {schema}.{table} WHERE id=?)",
+            f"(SELECT {column} FROM {attached}.{table} WHERE id=?)",
             (key,),
         )
 
