@@ -18,7 +18,7 @@ from nightschool import cycle
 from nightschool.cli import main
 from nightschool.clock import SystemClock
 from nightschool.config import Forget
-from nightschool.errors import NotFound, Refused, TooLittle, TrainError
+from nightschool.errors import NotFound, Refused, StoreError, TooLittle, TrainError
 from nightschool.pairs.synthesize import write_pairs
 from nightschool.paths import EXAMS, Home
 from nightschool.records import Outcome, PairKind, Split
@@ -326,6 +326,20 @@ def test_what_was_dropped_of_a_forgotten_file_goes_with_it(place: Made) -> None:
     assert "long.md" not in told and "valve" not in told.lower()
     erase.vacuum(place.home, place.store, now=True)
     assert all(b"valve E" not in p.read_bytes() for p in place.home.root.rglob("*") if p.is_file())
+
+
+def test_nothing_is_forgotten_on_a_stick_that_was_pulled_while_its_pages_name_it(
+    place: Made, tmp_path: Path
+) -> None:
+    number = go(place)
+    away = tmp_path / "pulled"
+    place.home.root.rename(away)  # the open database can still be written
+    with pytest.raises(StoreError, match="not there any more"):
+        forget.asked(place.home, place.store, [number], "go.md", NOW)
+    away.rename(place.home.root)
+    assert go(place) == number
+    forget.asked(place.home, place.store, [number], "go.md", NOW)
+    assert not shelf.place(place.home, 1).exists()
 
 
 def test_an_edit_takes_along_what_was_dropped_of_the_old_text(place: Made) -> None:
