@@ -31,7 +31,8 @@ _LOOSE = re.compile(r"[\s\"'`\[\]]+")
 def odd(connection: sqlite3.Connection) -> str:
     """The first table, index or trigger that is not as it was made, by its name; empty if none.
 
-    What somebody added is left alone. Raises sqlite3.Error where the list cannot be read at all.
+    Tables and indexes that somebody added are left alone; a column added to one of ours is not.
+    Raises sqlite3.Error where the list cannot be read at all.
     """
     found = _texts(connection)
     for key, text in _expected(connection).items():
