@@ -336,6 +336,10 @@ def test_nothing_is_forgotten_on_a_stick_that_was_pulled_while_its_pages_name_it
     place.home.root.rename(away)  # the open database can still be written
     with pytest.raises(StoreError, match="not there any more"):
         forget.asked(place.home, place.store, [number], "go.md", NOW)
+    open_store(place.home.database).close()  # a home that somebody began where the stick had been
+    with pytest.raises(StoreError, match="not there any more"):
+        forget.asked(place.home, place.store, [number], "go.md", NOW)
+    shutil.rmtree(place.home.root)
     away.rename(place.home.root)
     assert go(place) == number
     forget.asked(place.home, place.store, [number], "go.md", NOW)

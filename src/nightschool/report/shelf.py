@@ -82,15 +82,12 @@ def write(home: Home, view: Mapping[str, Any]) -> Path:
 def take_away(home: Home, run_ids: Iterable[int]) -> None:
     """Pages that may name what was forgotten; they are made again without it when asked for.
 
-    Called before a forgetting is committed, for a kill in between must leave none, and after it,
-    for somebody may have asked for one meanwhile. Raises StoreError when one stays, or when the
-    home is gone: a stick that was pulled has the pages still, though the open database can be
-    written for some time.
+    Called before a forgetting is committed, for a kill in between must leave none (and where the
+    stick was pulled meanwhile, the commit fails), and after it, for somebody may have asked for
+    one meanwhile. Raises StoreError when one stays.
     """
     for run_id in run_ids:
         atomic.remove(place(home, run_id))
-    if not home.database.exists():
-        raise StoreError(f"{home.root} is not there any more.", "Put its disk back and try again.")
 
 
 def clear(home: Home) -> int:

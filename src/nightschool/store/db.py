@@ -40,17 +40,24 @@ def import_sqlite_utils() -> Any:
 
 @dataclass
 class Store:
-    """One open database. Safe to share between threads: every use holds `lock`."""
+    """One open database. Safe to share between threads: every use holds `lock`.
+
+    `file` is the device and the number of the file that was opened.
+    """
 
     path: Path
     db: Database
+    file: tuple[int, int]
     lock: RLock = field(default_factory=RLock)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Database]:
         """All or nothing, writers queue up (BEGIN IMMEDIATE); nests by joining the outer one.
 
-        Raises StoreError with the remedy when the disk is full, the file is damaged or locked.
+        Raises StoreError with the remedy when the disk is full, the file is damaged or locked, and
+        when its place is empty or another file's: a stick that was pulled has its files still,
+        though the open database can be written for some time, and what was done to paths meanwhile
+        was done elsewhere.
         """
         with self.lock:
             connection = self.db.conn
@@ -61,6 +68,11 @@ class Store:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self.db
+                    if _file(self.path) != self.file:
+                        raise StoreError(
+                            f"{self.path} is not there any more.",
+                            "Put its disk back, and start Nightschool again.",
+                        )
                 except BaseException:
                     connection.rollback()
                     raise
@@ -87,6 +99,14 @@ class Store:
     def close(self) -> None:
         with self.lock:
             self.db.conn.close()
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 ROOM = 1 << 20
@@ -162,7 +182,10 @@ def open_store(path: Path, *, durable: bool = True, anew: bool = False) -> Store
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        store = Store(path, sqlite_utils.Database(connection))
+        if (file := _file(path)) is None:
+            connection.close()
+            raise StoreError(f"{path} is not there any more.", "Put its disk back and try again.")
+        store = Store(path, sqlite_utils.Database(connection), file)
         migrate(store, anew=anew)
     return store
 
