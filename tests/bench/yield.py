@@ -245,7 +245,7 @@ def answers(school: School, count: int) -> list[float]:
     return found
 
 
-def yielding(report: Report, folder: Path, shared: bool) -> None:
+def yielding(report: Report, folder: Path, shared: bool, count: int) -> None:
     vault = folder / "vault"
     for name in FOLDERS[:1] if report.quick else FOLDERS:
         shutil.copytree(examples.vault_dir() / name, vault / name)
@@ -278,11 +278,11 @@ def yielding(report: Report, folder: Path, shared: bool) -> None:
             name = "answer_s_while_learning_p95_of_2x_idle"
             report.at_most(name, percentile(beside, 0.95), bound, asked)
         began = time.monotonic()
-        found = returns(report, school, 10 if report.quick else 100)
+        found = returns(report, school, count)
         report.say(f"{len(found)} returns in {time.monotonic() - began:.0f} s, at: "
                    + ", ".join(sorted({item.stage or 'starting' for item in found})))  # fmt: skip
         gone = [item.gone_s for item in found]
-        report.at_least("returns", len(found), 10 if report.quick else 100, len(found))
+        report.at_least("returns", len(found), count, len(found))
         report.at_most("stops_computing_s_max", max(gone), 2.0, len(gone))
         report.at_most("stops_computing_s_p95", percentile(gone, 0.95), 2.0, len(gone))
         report.at_most("memory_is_free_s_max", max(gone), 5.0, len(gone))
@@ -303,6 +303,12 @@ def practising(school: School) -> int:
     return pid
 
 
+def missed(school: School, pid: int) -> None:
+    """Wait until the service has seen that it died; it may have been started anew already, for the
+    clock runs fast here."""
+    until(lambda: school.learner() != pid, 30, "the service has seen it", 0.02)
+
+
 def killed(report: Report, school: School, count: int) -> None:
     """SIGKILL in the middle of the practice; how many seconds of it were not saved."""
     lost: list[float] = []
@@ -317,7 +323,7 @@ def killed(report: Report, school: School, count: int) -> None:
         if school.stage()[0] != "practise":
             break
         os.killpg(pid, signal.SIGKILL)
-        until(lambda: school.learner() is None, 30, "the service has seen it", 0.02)
+        missed(school, pid)
         done, saved = school.stage()[1], school.checkpoint()
         pace = (time.monotonic() - began) / max(done - first, 1)
         lost.append(max(done - max(saved, first), 0) * pace)
@@ -415,13 +421,17 @@ def main() -> None:
         help="the machine is busy with other work: "
         "the learner is no background work, and answers beside it are not judged",
     )
+    parser.add_argument(
+        "--returns", type=int, default=0, help="how often the user comes back (usually 100)"
+    )
     options = parser.parse_args()
     report = Report(options.quick)
+    count = options.returns or (10 if report.quick else 100)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         half_hours(report, folder)
         hanging(report, folder)
-        yielding(report, folder, options.shared)
+        yielding(report, folder, options.shared, count)
     report.finish()
 
 
