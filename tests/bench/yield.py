@@ -322,9 +322,10 @@ def killed(report: Report, school: School, count: int) -> None:
         time.sleep(3.0 if report.quick else 10.0 + 12.0 * number)
         if school.stage()[0] != "practise":
             break
+        done = school.stage()[1]
         os.killpg(pid, signal.SIGKILL)
         missed(school, pid)
-        done, saved = school.stage()[1], school.checkpoint()
+        saved = school.checkpoint()
         pace = (time.monotonic() - began) / max(done - first, 1)
         lost.append(max(done - max(saved, first), 0) * pace)
         report.say(f"killed at step {done}, step {saved} is kept: {lost[-1]:.1f} s lost")
