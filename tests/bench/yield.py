@@ -282,7 +282,7 @@ def yielding(report: Report, folder: Path, shared: bool, count: int) -> None:
         report.say(f"{len(found)} returns in {time.monotonic() - began:.0f} s, at: "
                    + ", ".join(sorted({item.stage or 'starting' for item in found})))  # fmt: skip
         gone = [item.gone_s for item in found]
-        report.at_least("returns", len(found), count, len(found))
+        report.at_least("returns", len(found), 10 if report.quick else 100, len(found))
         report.at_most("stops_computing_s_max", max(gone), 2.0, len(gone))
         report.at_most("stops_computing_s_p95", percentile(gone, 0.95), 2.0, len(gone))
         report.at_most("memory_is_free_s_max", max(gone), 5.0, len(gone))
@@ -423,7 +423,7 @@ def main() -> None:
         "the learner is no background work, and answers beside it are not judged",
     )
     parser.add_argument(
-        "--returns", type=int, default=0, help="how often the user comes back (usually 100)"
+        "--returns", type=int, default=0, help="how often the user comes back; fewer than 100 are a miss"
     )
     options = parser.parse_args()
     report = Report(options.quick)
