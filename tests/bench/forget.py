@@ -302,8 +302,9 @@ def relearn(door: Nightschool, minutes: float, words: dict[str, list[str]], repo
     gone = {f"{stage}-{n}.md" for stage in words for n in range(len(words[stage]))}
     report.exactly("forgotten files in the new lineage", len(seen & {*gone, "another name.md"}),
                    0, count)  # fmt: skip
+    # A candidate that the gate rejects leaves nothing to ask, and then nothing was shown.
+    report.exactly("a relearned version to ask", float(night.version is not None), 1, 1)
     if night.version is None:
-        report.say("the gate rejected the new adapter; nothing to ask")
         return
     number = serve_whatever_came(door, night.version)
     asked = {name: answers(door, v, words) for name, v in (("base", 0), ("relearned", number))}

@@ -423,7 +423,10 @@ def main() -> None:
         "the learner is no background work, and answers beside it are not judged",
     )
     parser.add_argument(
-        "--returns", type=int, default=0, help="how often the user comes back; fewer than 100 are a miss"
+        "--returns",
+        type=int,
+        default=0,
+        help="of the user; fewer than 100 are a miss",
     )
     options = parser.parse_args()
     report = Report(options.quick)
