@@ -175,6 +175,14 @@ class Return:
     lost: int
 
 
+def computes(process: psutil.Process) -> bool:
+    """Whether it is still there; one that only waits to be collected holds nothing any more."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two looks
+        return False
+
+
 def come_back(school: School, pid: int) -> Return:
     """The user touches a key; wait until nothing of the learner is left; the user leaves."""
     stage, _ = school.stage()
@@ -185,8 +193,7 @@ def come_back(school: School, pid: int) -> Return:
         group += group[0].children(recursive=True)
     except psutil.Error:
         group = []
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-              for process in group if psutil.pid_exists(process.pid)):  # fmt: skip
+    while any(computes(process) for process in group):
         if time.monotonic() - began > 30:
             break
         time.sleep(0.005)
