@@ -178,11 +178,23 @@ class Item:
             rows = [row for row in self.rows() if row["label"].startswith(start)]
             return rows[0] if rows and rows[0]["enabled"] and rows[0]["visible"] else None
 
-        row = until(found, 15, f"{start!r} can be chosen among {[r['label'] for r in self.rows()]}")
-        self.desktop.call(
-            self.name, str(self.get("Menu")), MENU, "Event", "isvu",
-            (row["id"], "clicked", ("i", 0), int(time.time()) & 0xFFFFFFFF),
-        )  # fmt: skip
+        def chosen() -> bool:
+            row = found()
+            if row is None:
+                return False
+            try:
+                self.desktop.call(
+                    self.name, str(self.get("Menu")), MENU, "Event", "isvu",
+                    (row["id"], "clicked", ("i", 0), int(time.time()) & 0xFFFFFFFF),
+                )  # fmt: skip
+            except bus.BusError as error:
+                # The menu was drawn anew between the two calls; a panel reads it again, too.
+                if "does not refer to a menu item" not in str(error):
+                    raise
+                return False
+            return True
+
+        until(chosen, 15, f"{start!r} can be chosen among {[r['label'] for r in self.rows()]}")
 
 
 @contextlib.contextmanager
