@@ -6,7 +6,8 @@ import copy
 import random
 import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from nightschool.evaluate import probes
 from nightschool.evaluate.subject import Material
 from nightschool.models.base import TorchBase
 from nightschool.records import Plan
-from nightschool.train import loop
+from nightschool.train import loop, preference, soft
 from nightschool.train.batches import Schedule
 from nightschool.train.items import Item, chat_item, text_items
 from nightschool.train.preference import DISLIKED, LIKED
@@ -63,8 +64,29 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def company() -> Iterator[None]:
+    """What the base says of an item depends in its last bits on the items asked beside it.
+
+    It does so by itself on some processors and not on others (an AMD EPYC with AVX-512); here it
+    does on each, so that asking in other company is seen wherever these tests run.
+    """
+
+    def asked(model: Any, batch: Sequence[Item]) -> list[torch.Tensor]:
+        among = zlib.crc32(repr([item.ids for item in batch]).encode()) % 64
+        return [logits * (1 + among * 2**-22) for logits in answer_logits(model, batch)]
+
+    answer_logits = soft.answer_logits
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(soft, "answer_logits", asked)
+        patch.setattr(preference, "answer_logits", asked)
+        yield
+
+
 @pytest.fixture(scope="module")
-def whole(lesson: Schedule, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def whole(
+    lesson: Schedule, company: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, torch.Tensor]:
     model = fresh()
     loop.train(model, lesson, PLAN, tmp_path_factory.mktemp("whole"), report=quiet, check=go_on)
     return weights(model)
